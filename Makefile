@@ -1,0 +1,82 @@
+# Every target sets up what it needs in .venv, once. It installs again only
+# when pyproject.toml or constraints.txt changes.
+
+# Python 3.11, 3.12 or 3.13.
+PYTHON ?= python3
+# Passed on to pytest: make test ARGS="-k one_cycle".
+ARGS ?=
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+# TensorFlow's warnings and errors, without its notes.
+TF_CPP_MIN_LOG_LEVEL ?= 2
+# uv takes the Python that is here and downloads none.
+UV_PYTHON_DOWNLOADS := never
+# mkdocs is held below 2 already.
+NO_MKDOCS_2_WARNING := 1
+export TF_CPP_MIN_LOG_LEVEL UV_PYTHON_DOWNLOADS NO_MKDOCS_2_WARNING
+
+ifneq ($(shell command -v uv 2>/dev/null),)
+CREATE := uv venv --quiet --clear --seed --python "$$(command -v $(PYTHON))"
+INSTALL := uv pip install --quiet --python $(BIN)/python
+else
+CREATE := $(PYTHON) -m venv --clear
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.DEFAULT_GOAL := check
+.NOTPARALLEL:
+.PHONY: demo test test-jax test-torch stress lint format types docs bench check
+
+demo: .venv/.stamp-demo
+	$(BIN)/python examples/demo.py
+
+test: .venv/.stamp-dev
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not stress" $(ARGS)
+
+test-jax: .venv/.stamp-jax
+	KERAS_BACKEND=jax $(PYTEST) -m "not stress" $(ARGS)
+
+test-torch: .venv/.stamp-torch
+	KERAS_BACKEND=torch $(PYTEST) -m "not stress" $(ARGS)
+
+stress: .venv/.stamp-dev
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "stress or crash" $(ARGS)
+
+lint: .venv/.stamp-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/.stamp-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: .venv/.stamp-dev
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/.stamp-docs
+	$(BIN)/mkdocs build --strict
+
+# Files that start with _ are helpers of the others.
+bench: .venv/.stamp-dev
+	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file || exit 1; done
+
+# The cheap ones first.
+check: lint types docs test test-jax test-torch
+
+$(BIN)/python:
+	$(CREATE) .venv
+
+.venv/.stamp-%: pyproject.toml constraints.txt $(BIN)/python
+	$(INSTALL) --constraint constraints.txt --editable ".[$*]"
+	touch $@
+
+.venv/.stamp-jax: .venv/.stamp-dev
+	$(INSTALL) --constraint constraints.txt jax==0.10.2 jaxlib==0.10.2
+	touch $@
+
+# pip, so that its settings say which build of torch this machine takes.
+.venv/.stamp-torch: .venv/.stamp-dev
+	$(BIN)/python -m pip install torch==2.13.0
+	touch $@

@@ -1,0 +1,148 @@
+"""Is this argument what it has to be? Each check returns it or says why not.
+
+Every message has three parts: what was expected, how to mend it, and
+`Received: name=value`. A wrong kind of thing is a `TypeError`, a wrong value
+of the right kind a `ValueError`. `bool` is no number here, and neither is a
+string that looks like one.
+"""
+
+import math
+import numbers
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+__all__ = [
+    "at_least",
+    "between",
+    "finite",
+    "fraction",
+    "function",
+    "non_negative",
+    "one_of",
+    "positive",
+    "whole",
+]
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite number, as a Python float."""
+    number = _real(name, value, "a finite number")
+    if not math.isfinite(number):
+        _refuse(name, value, "a finite number", "Pass neither NaN nor inf.")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0."""
+    number = _real(name, value, "a finite number above 0")
+    if not (math.isfinite(number) and number > 0):
+        _refuse(
+            name, value, "a finite number above 0", "Pass one such as 0.001."
+        )
+    return number
+
+
+def non_negative(name: str, value: Any) -> float:
+    """A finite number of 0 or more."""
+    return at_least(name, value, 0)
+
+
+def at_least(name: str, value: Any, minimum: float) -> float:
+    """A finite number of `minimum` or more."""
+    expected = f"a finite number of at least {minimum}"
+    number = _real(name, value, expected)
+    if not (math.isfinite(number) and number >= minimum):
+        _refuse(name, value, expected, f"Pass {minimum} or more.")
+    return number
+
+
+def between(name: str, value: Any, low: float, high: float) -> float:
+    """A finite number from `low` to `high`, both included."""
+    expected = f"a number from {low} to {high}"
+    number = _real(name, value, expected)
+    if not low <= number <= high:
+        _refuse(name, value, expected, f"Pass one from {low} to {high}.")
+    return number
+
+
+def fraction(name: str, value: Any) -> float:
+    """A share strictly between 0 and 1."""
+    expected = "a fraction between 0 and 1, both excluded"
+    number = _real(name, value, expected)
+    if not 0 < number < 1:
+        _refuse(
+            name, value, expected, "Pass 0.25 for a quarter (25 %), not 25."
+        )
+    return number
+
+
+def whole(name: str, value: Any, minimum: int = 1) -> int:
+    """A whole number of `minimum` or more, as a Python int."""
+    expected = f"a whole number of at least {minimum}"
+    remedy = f"Pass an int of {minimum} or more."
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        _refuse(name, value, expected, remedy, TypeError)
+    try:
+        number = operator.index(value)
+    except TypeError:  # an array of floats has `__index__` and refuses it
+        _refuse(name, value, expected, remedy, TypeError)
+    if number < minimum:
+        _refuse(name, value, expected, remedy)
+    return number
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of the strings in `choices`."""
+    listed = ", ".join(repr(choice) for choice in choices)
+    if not isinstance(value, str):
+        _refuse(
+            name,
+            value,
+            f"one of {listed}",
+            "Pass one of these strings.",
+            TypeError,
+        )
+    if value not in choices:
+        _refuse(name, value, f"one of {listed}", "Check its spelling.")
+    return value
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """Something that can be called."""
+    if not callable(value):
+        _refuse(
+            name,
+            value,
+            "callable",
+            "Pass the function itself, not its result.",
+            TypeError,
+        )
+    return value
+
+
+def _real(name: str, value: Any, expected: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        _refuse(
+            name,
+            value,
+            expected,
+            "Pass a Python or NumPy number; convert anything else first.",
+            TypeError,
+        )
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond the floats is as good as infinite
+        return -math.inf if value < 0 else math.inf
+
+
+def _refuse(
+    name: str,
+    value: Any,
+    expected: str,
+    remedy: str,
+    error: type[Exception] = ValueError,
+) -> NoReturn:
+    raise error(
+        f"`{name}` must be {expected}. {remedy} Received: {name}={value!r}"
+    )

@@ -1,0 +1,41 @@
+"""What every test starts from: one seed, no windows, two CPU devices."""
+
+import keras
+import matplotlib as mpl
+import pytest
+from matplotlib import pyplot as plt
+
+mpl.use("Agg")
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # MirroredStrategy needs two devices. TensorFlow takes this only before
+    # its first operation.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+
+
+@pytest.fixture
+def backend():
+    """Name of the Keras backend: tensorflow, jax or torch."""
+    return keras.backend.backend()
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)
+    yield
+    plt.close("all")
+
+
+def pytest_collection_modifyitems(items):
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        return
+    skip = pytest.mark.skip(reason=f"needs TensorFlow, this is {name}")
+    for item in items:
+        if "tensorflow_only" in item.keywords:
+            item.add_marker(skip)

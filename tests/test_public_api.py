@@ -1,0 +1,155 @@
+"""The public names, what their docstrings promise, and what importing costs."""
+
+import doctest
+import importlib
+import inspect
+import io
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_fast
+
+PUBLIC = {
+    "keras_fast": [
+        "LRFinderResult",
+        "__version__",
+        "callbacks",
+        "freeze",
+        "freeze_to",
+        "layer_groups",
+        "layer_multipliers",
+        "lr_find",
+        "optimizers",
+        "schedules",
+        "training_plan",
+        "unfreeze",
+    ],
+    "keras_fast.callbacks": [
+        "CyclicalLR",
+        "FlatCosine",
+        "LRFinder",
+        "OneCycle",
+        "ParamScheduler",
+        "Recorder",
+        "SGDR",
+        "SlantedTriangular",
+    ],
+    "keras_fast.optimizers": ["DiscriminativeOptimizer"],
+    "keras_fast.schedules": [
+        "cosine",
+        "exponential",
+        "flat_cosine",
+        "join",
+        "linear",
+        "one_cycle",
+        "polynomial",
+        "sgdr",
+        "slanted_triangular",
+        "triangular",
+    ],
+}
+OBJECTS = {
+    f"{module}.{name}": getattr(importlib.import_module(module), name)
+    for module, names in PUBLIC.items()
+    for name in names
+    if callable(getattr(importlib.import_module(module), name))
+}
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def examples():
+    names = [
+        info.name
+        for info in pkgutil.walk_packages(keras_fast.__path__, "keras_fast.")
+    ]
+    finder = doctest.DocTestFinder()
+    for name in ["keras_fast", *names]:
+        for test in finder.find(importlib.import_module(name), name):
+            if test.examples:
+                yield pytest.param(test, id=test.name)
+
+
+@pytest.fixture
+def ready():
+    """What an example finds without making it: names, a model, data."""
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
+    y = x.sum(axis=1, keepdims=True)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile(optimizer="adam", loss="mse")
+    return {
+        "keras": keras,
+        "keras_fast": keras_fast,
+        "model": model,
+        "np": np,
+        "x": x,
+        "y": y,
+    }
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_all_lists_the_public_names_in_order(name):
+    assert importlib.import_module(name).__all__ == sorted(PUBLIC[name])
+
+
+def test_layer_groups_is_the_function_though_a_module_has_its_name():
+    assert inspect.isfunction(keras_fast.layer_groups)
+    module = importlib.import_module("keras_fast.layer_groups")
+    assert module.layer_groups is keras_fast.layer_groups
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_public_object_says_what_it_does_and_shows_it(name):
+    # Not inspect.getdoc: that would do with the docstring of a base class.
+    docstring = OBJECTS[name].__doc__ or ""
+    assert docstring.split("\n")[0].endswith((".", "?", ":"))
+    assert re.search(r"^\s*Examples?:$", docstring, re.MULTILINE)
+    assert ">>> " in docstring
+
+
+@pytest.mark.parametrize("example", examples())
+def test_docstring_example_runs(example, ready, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example.globs.update(ready)
+    report = io.StringIO()
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    result = runner.run(example, out=report.write)
+    assert result.failed == 0, report.getvalue()
+
+
+def test_version_is_that_of_the_distribution():
+    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    assert keras_fast.__version__ == tomllib.loads(text)["project"]["version"]
+
+
+def test_import_needs_no_heavy_library():
+    # Keras imports some of these itself where it finds them, and does
+    # without where it does not. Here they cannot be found.
+    code = """
+import sys
+heavy = ["matplotlib", "tensorflow_datasets", "keras_cv", "sklearn"]
+sys.modules.update(dict.fromkeys(heavy))
+import keras_fast
+assert [sys.modules[name] for name in heavy] == [None] * 4
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
