@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from keras_fast import lr_find
 from keras_fast.callbacks import OneCycle
 
-RATES = np.logspace(-4, 0.5, 19)
+RATES = np.logspace(-3.5, 0.5, 13)
 TRAIN_SEEDS = (0, 1)
 NUM_STEPS = (50, 100, 200, 400)
 SWEEP_SEEDS = (10, 11, 12)
@@ -120,7 +120,7 @@ def sgd():
 
 TASKS = {
     "digits 32x32, CNN, Adam": (lambda: digits(32), small_cnn, adam, 64, 5),
-    "digits 32x32, CNN, SGD": (lambda: digits(32), small_cnn, sgd, 64, 5),
+    "digits 16x16, CNN, SGD": (lambda: digits(16), small_cnn, sgd, 64, 5),
     "digits 8x8, CNN+BN, Adam": (
         lambda: digits(8),
         lambda: conv(16, 32, norm=True) + dense(32),
@@ -137,7 +137,6 @@ TASKS = {
     ),
     "digits, MLP, Adam": (digits, lambda: dense(64, 64), adam, 32, 5),
     "digits, MLP, SGD": (digits, lambda: dense(64, 64), sgd, 32, 5),
-    "digits, softmax, SGD": (digits, list, sgd, 32, 5),
     "synthetic, MLP+BN, Adam": (
         blobs,
         lambda: dense(100, 50, norm=True),

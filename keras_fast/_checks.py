@@ -18,6 +18,8 @@ __all__ = [
     "finite",
     "fraction",
     "function",
+    "model",
+    "momentum",
     "non_negative",
     "one_of",
     "positive",
@@ -74,6 +76,29 @@ def fraction(name: str, value: Any) -> float:
         _refuse(
             name, value, expected, "Pass 0.25 for a quarter (25 %), not 25."
         )
+    return number
+
+
+def model(value: Any) -> Any:
+    """A compiled model; told by what it can do, so as not to need Keras."""
+    if not hasattr(value, "fit") or not hasattr(value, "compile"):
+        _refuse(
+            "model", value, "a Keras model", "Pass the model.", TypeError
+        )
+    if not value.compiled or value.optimizer is None:
+        raise ValueError(
+            "`model` must be compiled. Call `model.compile(optimizer, loss)` "
+            f"first. Received: model={value.name} (not compiled)"
+        )
+    return value
+
+
+def momentum(name: str, value: Any) -> float:
+    """A share of the past that is kept: 0 or more, and below 1."""
+    expected = "a number of at least 0 and below 1"
+    number = _real(name, value, expected)
+    if not 0 <= number < 1:
+        _refuse(name, value, expected, "Pass one such as 0.9.")
     return number
 
 

@@ -240,6 +240,94 @@ def test_curves_that_are_no_sweep(rates, losses, said):
         assert "Received: learning_rates" in str(caught.value)
 
 
+# ---- highest --------------------------------------------------------------
+
+
+def valley_curve(rates, near=-3.0, far=0.0, level=2.0, floor=0.5):
+    """Steps down at `near` and up at `far`: both sides are known exactly."""
+    x = np.log10(rates)
+    return np.where((x > near) & (x < far), floor, level)
+
+
+@pytest.mark.parametrize("num_steps", [50, 100, 200, 400, 1000])
+def test_highest_by_hand(num_steps):
+    rates = np.geomspace(1e-7, 10.0, num_steps)
+    per_decade = (num_steps - 1) / 8
+    near = -3.0 + np.log10(per_decade / 16)
+    expected = 10 ** ((2 * near + 0.0) / 3)
+    found = curves.highest(rates, valley_curve(rates))
+    assert found == pytest.approx(expected, rel=0.2)
+
+
+def test_highest_does_not_depend_on_the_length_of_the_sweep():
+    """A slower sweep comes down earlier by the updates it makes more."""
+    found = []
+    for num_steps in (100, 200, 400, 800):
+        rates = np.geomspace(1e-7, 10.0, num_steps)
+        near = -3.0 - np.log10((num_steps - 1) / 99)
+        found.append(curves.highest(rates, valley_curve(rates, near=near)))
+    assert max(found) / min(found) < 1.2
+
+
+@fuzzed
+@given(
+    st.floats(1e-6, 1e6),
+    st.floats(-1e3, 1e3),
+    st.floats(1e-3, 1e3),
+    st.integers(0, 1000),
+)
+def test_highest_knows_no_units(scale, offset, unit, seed):
+    rates = sweep(100)
+    losses = typical(rates, np.random.default_rng(seed), noise=0.1)
+    found = curves.highest(rates, losses)
+    moved = curves.highest(rates * unit, scale * (losses + offset))
+    assert moved == pytest.approx(found * unit, rel=0.05)
+
+
+@pytest.mark.parametrize("num_steps", [50, 100, 200, 400])
+def test_highest_varies_little_with_noise(num_steps):
+    rates = sweep(num_steps)
+    found = [
+        curves.highest(rates, typical(rates, np.random.default_rng(s), 0.1))
+        for s in range(20)
+    ]
+    assert max(found) / min(found) < 1.5
+
+
+def test_highest_takes_no_notice_of_how_high_the_loss_explodes():
+    rates = sweep(100)
+    losses = typical(rates)
+    worse = np.where(rates > 1, losses * 1e6, losses)
+    assert curves.highest(rates, worse) == curves.highest(rates, losses)
+
+
+def test_highest_lies_before_the_lowest_loss():
+    rates = sweep(100)
+    losses = typical(rates)
+    lowest = rates[losses.argmin()]
+    assert lowest / 30 < curves.highest(rates, losses) < lowest
+
+
+def test_highest_is_none_where_the_loss_is_noise():
+    rates = sweep(100)
+    noise = np.random.default_rng(0).standard_normal((200, 100))
+    found = [curves.highest(rates, 2 + 0.3 * losses) for losses in noise]
+    assert sum(rate is not None for rate in found) <= 10
+
+
+def test_highest_needs_no_far_side():
+    rates = np.geomspace(1e-7, 1e-2, 100)
+    found = curves.highest(rates, valley_curve(rates))
+    assert 1e-4 < found < 1e-2
+
+
+def test_highest_reads_a_sweep_of_few_updates():
+    rates = np.geomspace(1e-7, 10.0, 10)
+    losses = [2, 2, 2, 2, 1.9, 1.5, 1.0, 0.7, 4, 9]
+    assert 1e-3 < curves.highest(rates, losses) < 1
+    assert curves.highest(rates[:9], losses[:9]) is None
+
+
 @pytest.mark.stress
 def test_with_5000_examples_each():
     command = [sys.executable, "-m", "pytest", "-qm", "not stress", __file__]

@@ -1,0 +1,346 @@
+"""How does a traced train step see a new hyperparameter?
+
+Keras bakes `momentum`, `beta_1` or `weight_decay` into the compiled step as
+constants. Here the step reads them from a table instead:
+
+1. `table` is a variable, a row a batch, a column a hyperparameter; NaN means
+   "not scheduled". `position`, another one, says which row is next. A new
+   schedule is new data in the table, never a new trace.
+2. `apply` of this one optimizer instance is shadowed. For the time of the
+   call it puts the row's values into the instance's `__dict__`, in the place
+   of the plain numbers, and takes them back. So outside of the update the
+   optimizer, its `get_config()` and its files are those that Keras made.
+3. `position` advances after every attempted update. A `LossScaleOptimizer`
+   that skips one does not call the optimizer within, so it counts itself.
+4. The table is short; `load` turns the page between two executions.
+5. JAX hands all state of a step through `optimizer.variables`. There the two
+   variables are tracked, behind Keras's own, and hidden from saved files.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+__all__ = [
+    "ROWS",
+    "TRACED",
+    "Live",
+    "attach",
+    "batches_per_update",
+    "detach",
+    "innermost",
+    "scope",
+    "stateless",
+    "trace_with",
+    "values",
+]
+
+# Rows of the table: 64 KiB at most, and a new page every few seconds at most.
+ROWS = 4096
+
+# The attributes that can be scheduled, the first that an optimizer has.
+ATTRIBUTES = {
+    "learning_rate": ("_learning_rate",),
+    "momentum": ("momentum", "beta_1"),
+    "beta_2": ("beta_2", "rho"),
+    "weight_decay": ("weight_decay",),
+}
+# Under this key a model keeps its last train function and what is in it.
+TRACED = "_keras_fast_traced"
+HOOKS = ("apply", "stateless_apply", "save_own_variables", "load_own_variables")
+
+
+class Live:
+    """The hyperparameters of one optimizer, as its train step sees them."""
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer):
+        self.optimizer = optimizer
+        self.columns = {
+            name: attribute
+            for name in ATTRIBUTES
+            if (attribute := _attribute(optimizer, name))
+            and _schedulable(optimizer.__dict__[attribute])
+        }
+        self.schedules: dict[str, Callable[[int, int], np.ndarray]] = {}
+        self.counts = True  # False: a LossScaleOptimizer does
+        self.start = 0  # the batch of row 0
+        self._borrowers = 0  # one a replica
+        with scope(optimizer):
+            self.table = _variable(self._empty(), "schedule", "float32")
+            self.position = _variable(0, "schedule_position", "int")
+
+    @property
+    def batches_per_update(self) -> int:
+        return batches_per_update(self.optimizer)
+
+    def load(self, batch: int) -> None:
+        """Fill the table with what is scheduled from this batch on."""
+        table = self._empty()
+        for column, name in enumerate(self.columns):
+            if name in self.schedules:
+                table[:, column] = self.schedules[name](batch, batch + ROWS)
+        self.table.assign(table)
+        self.position.assign(0)
+        self.start = batch
+
+    def turn_page(self) -> None:
+        self.load(self.start + int(ops.convert_to_numpy(self.position)))
+
+    def watch(self, model: keras.Model) -> None:
+        """Let go when the next `fit()` starts, should this one never end.
+
+        Callbacks do not hear of an exception. Every `fit()` asks for its train
+        function first, so that is where the next one is met.
+        """
+
+        def make_train_function(force: bool = False) -> Any:
+            if not force:
+                self.release(model)
+            return type(model).make_train_function(model, force)
+
+        model.__dict__["make_train_function"] = make_train_function
+
+    def release(self, model: keras.Model) -> None:
+        """Give the optimizer its own hyperparameters back."""
+        model.__dict__.pop("make_train_function", None)
+        self.schedules = {}
+        self.load(0)
+
+    def advance(self) -> None:
+        self.position.assign_add(1)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        with self._lent():
+            plain = type(self.optimizer).apply
+            plain(self.optimizer, grads, trainable_variables)
+        if self.counts:
+            self.advance()
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[None]:
+        attributes = self.optimizer.__dict__
+        # Replicas take turns within this block: only the first of them finds
+        # the plain values, and only the last gives them back.
+        if not self._borrowers:
+            self._plain = {
+                attribute: attributes[attribute]
+                for attribute in self.columns.values()
+            }
+        self._borrowers += 1
+        row = ops.take(
+            self.table, ops.minimum(self.position, ROWS - 1), axis=0
+        )
+        for column, attribute in enumerate(self.columns.values()):
+            own = self._plain[attribute]
+            attributes[attribute] = _choose(row[column], own)
+        try:
+            yield
+        finally:
+            self._borrowers -= 1
+            if not self._borrowers:
+                attributes.update(self._plain)
+
+    def _empty(self) -> np.ndarray:
+        return np.full((ROWS, len(self.columns)), np.nan, "float32")
+
+
+class _Loan(keras.Variable):
+    """A scalar of the graph where an optimizer expects its own number.
+
+    It is a variable without storage, so that every operation takes it. SGD
+    and RMSprop ask in Python whether there is momentum at all: there is.
+    """
+
+    def __init__(self, value: Any):
+        self._value = value
+        self._dtype = keras.backend.standardize_dtype(value.dtype)
+        self._shape = ()
+        self._ndim = 0
+        self._name = self._path = "loan"
+        self._trainable = self._autocast = False
+        self._overwrite_with_gradient = False
+        self._aggregation = self._synchronization = "none"
+        self._initializer = self._layout = None
+        self._regularizer = self._constraint = None
+
+    def __ne__(self, other: object) -> Any:
+        return True if isinstance(other, int | float) else super().__ne__(other)
+
+    def __gt__(self, other: object) -> Any:
+        return True if isinstance(other, int | float) else super().__gt__(other)
+
+    __hash__ = object.__hash__
+
+
+def attach(optimizer: keras.optimizers.Optimizer) -> Live:
+    """Make the hyperparameters of this optimizer instance live, once."""
+    leaf = innermost(optimizer)
+    live = leaf.__dict__.get("_live") or Live(leaf)
+    for each in _chain(optimizer):
+        if each.__dict__.get("_live") is not live:
+            _hook(each, live)
+    return live
+
+
+def detach(optimizer: keras.optimizers.Optimizer) -> None:
+    """Leave the optimizer as `attach` found it."""
+    live = innermost(optimizer).__dict__.get("_live")
+    for each in _chain(optimizer):
+        for name in (*HOOKS, "_live"):
+            each.__dict__.pop(name, None)
+    if live is not None and stateless():
+        for variable in (live.table, live.position):
+            live.optimizer._untrack_variable(variable)
+
+
+def trace_with(model: keras.Model, hook: object) -> None:
+    """Have the train step traced anew, unless it was with this hook in it."""
+    function, *hooks = model.__dict__.get(TRACED, (None,))
+    known = any(each is hook for each in hooks)
+    if function is model.train_function is not None and known:
+        return
+    type(model).make_train_function(model, force=True)
+    hooks += [] if known else [hook]
+    model.__dict__[TRACED] = (model.train_function, *hooks)
+
+
+def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
+    """What the updates of these batches use, NaN for no such thing."""
+    live = optimizer.__dict__.get("_live")
+    if live is not None and name in live.schedules:
+        return live.schedules[name](start, stop)
+    own = optimizer.__dict__.get(_attribute(optimizer, name), np.nan)
+    if callable(own):  # a LearningRateSchedule
+        own = optimizer.learning_rate
+    return np.full(stop - start, float(ops.convert_to_numpy(own)))
+
+
+def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
+    """More than one where the optimizer accumulates gradients."""
+    return innermost(optimizer).gradient_accumulation_steps or 1
+
+
+def innermost(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
+    """The optimizer that updates, within whatever wraps it."""
+    leaf = _chain(optimizer)[-1]
+    if hasattr(leaf, "optimizers"):
+        raise ValueError(
+            "The optimizer must be one optimizer: a schedule has one value "
+            "for all. Use `keras_fast.optimizers.DiscriminativeOptimizer` for "
+            "a learning rate per group. "
+            f"Received: optimizer={type(leaf).__name__}"
+        )
+    return leaf
+
+
+def _chain(optimizer: Any) -> list[Any]:
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return [optimizer] + (_chain(inner) if inner is not None else [])
+
+
+def _hook(optimizer: Any, live: Live) -> None:
+    hooks = {"_live": live}
+    if optimizer is live.optimizer:
+        hooks["apply"] = live.apply
+        if stateless():
+            optimizer._track_variable(live.table)
+            optimizer._track_variable(live.position)
+    elif isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        live.counts = False
+        hooks["apply"] = _counting_apply(optimizer, live)
+        hooks["stateless_apply"] = _counting_stateless_apply(optimizer, live)
+    if stateless():
+        for name in ("save_own_variables", "load_own_variables"):
+            hooks[name] = _without_table(optimizer, live, name)
+    # Not setattr: Keras would track them as state of the optimizer.
+    optimizer.__dict__.update(hooks)
+
+
+def _counting_apply(optimizer: Any, live: Live) -> Callable[..., None]:
+    def apply(grads: Any, trainable_variables: Any = None) -> None:
+        type(optimizer).apply(optimizer, grads, trainable_variables)
+        live.advance()
+
+    return apply
+
+
+def _counting_stateless_apply(optimizer: Any, live: Live) -> Callable[..., Any]:
+    def stateless_apply(
+        optimizer_variables: Any, grads: Any, trainable_variables: Any
+    ) -> Any:
+        trained, state = type(optimizer).stateless_apply(
+            optimizer, optimizer_variables, grads, trainable_variables
+        )
+        index = [v is live.position for v in optimizer.variables].index(True)
+        state = list(state)
+        state[index] = optimizer_variables[index] + 1
+        return trained, state
+
+    return stateless_apply
+
+
+def _without_table(optimizer: Any, live: Live, name: str) -> Callable[..., Any]:
+    def method(store: Any) -> Any:
+        tracked = live.optimizer._variables
+        shown = tracked[:]
+        hidden = {id(live.table), id(live.position)}
+        tracked[:] = [v for v in shown if id(v) not in hidden]
+        try:
+            return getattr(type(optimizer), name)(optimizer, store)
+        finally:
+            tracked[:] = shown
+
+    return method
+
+
+def _choose(scheduled: Any, own: Any) -> Any:
+    """The scheduled value, or the optimizer's own where that is NaN."""
+    try:
+        value = float(scheduled)  # without a graph a number is a number
+    except TypeError:
+        own = ops.cast(own, scheduled.dtype)
+        return _Loan(ops.where(ops.isnan(scheduled), own, scheduled))
+    return own if np.isnan(value) else value
+
+
+def _attribute(optimizer: Any, name: str) -> str | None:
+    present = [a for a in ATTRIBUTES[name] if a in optimizer.__dict__]
+    return present[0] if present else None
+
+
+def _schedulable(value: Any) -> bool:
+    if isinstance(value, keras.Variable):
+        return True
+    return isinstance(value, float | int) and not (
+        isinstance(value, bool) or value == 0
+    )
+
+
+def stateless() -> bool:
+    """Whether a step sees the variables that it is handed, and no others."""
+    return keras.backend.backend() == "jax"
+
+
+def scope(owner: Any) -> contextlib.AbstractContextManager:
+    """Where to make a variable that a model or an optimizer shall read."""
+    strategy = getattr(owner, "_distribution_strategy", None) or getattr(
+        owner, "_distribute_strategy", None
+    )
+    return strategy.scope() if strategy else contextlib.nullcontext()
+
+
+def _variable(value: Any, name: str, dtype: str) -> keras.Variable:
+    return keras.Variable(
+        value,
+        name=name,
+        dtype=dtype,
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+    )

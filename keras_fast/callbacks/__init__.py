@@ -1,0 +1,21 @@
+"""Callbacks for `model.fit()`."""
+
+from keras_fast.callbacks.cyclical_lr import CyclicalLR
+from keras_fast.callbacks.flat_cosine import FlatCosine
+from keras_fast.callbacks.lr_finder import LRFinder
+from keras_fast.callbacks.one_cycle import OneCycle
+from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.callbacks.recorder import Recorder
+from keras_fast.callbacks.sgdr import SGDR
+from keras_fast.callbacks.slanted_triangular import SlantedTriangular
+
+__all__ = [
+    "CyclicalLR",
+    "FlatCosine",
+    "LRFinder",
+    "OneCycle",
+    "ParamScheduler",
+    "Recorder",
+    "SGDR",
+    "SlantedTriangular",
+]

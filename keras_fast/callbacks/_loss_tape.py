@@ -1,0 +1,104 @@
+"""What was the loss of each batch?
+
+`logs["loss"]` is the mean since the epoch began. The tape takes the loss
+where it is computed, in the compiled step, and keeps the last `ROWS` of them.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_fast._live import scope, stateless, trace_with
+
+__all__ = ["LossTape"]
+
+ROWS = 1024
+# Under this key a model keeps its tape.
+TAPE = "_keras_fast_loss_tape"
+
+
+class LossTape(keras.metrics.Metric):
+    """Records the loss of every batch that a model trains on.
+
+    It is a metric, so that JAX carries its state through the step, without a
+    result, so that nobody sees it.
+
+    Args:
+        model: The compiled model whose losses are recorded from now on.
+    """
+
+    def __init__(self, model: keras.Model):
+        super().__init__(name="loss_tape")
+        self.read = 0  # losses that were taken off the tape
+        # Replicas hold shares of one loss, to be added up; they all count.
+        self.losses = self.add_variable((ROWS,), "zeros", name="losses")
+        self.count = self.add_variable(
+            (),
+            "zeros",
+            dtype="int32",
+            aggregation="only_first_replica",
+            name="count",
+        )
+        self._compute_loss = model.compute_loss
+        self._places = ops.arange(ROWS, dtype="int32")
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "LossTape":
+        """The tape of this model, put in where there is none."""
+        tape = model.__dict__.get(TAPE)
+        if tape is None:
+            with scope(model):
+                tape = cls(model)
+            # Not setattr: Keras would track it as state of the model.
+            model.__dict__[TAPE] = tape
+            model.__dict__["compute_loss"] = tape.compute_loss
+        if stateless() and not any(m is tape for m in model._metrics):
+            model._metrics.append(tape)
+        trace_with(model, tape)
+        return tape
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = self._compute_loss(*args, **kwargs)
+        training = kwargs.get("training", args[4] if len(args) > 4 else True)
+        if training and loss is not None:
+            self.update_state(loss)
+        return loss
+
+    def update_state(self, loss: Any) -> None:
+        here = ops.equal(self._places, ops.mod(self.count, ROWS))
+        loss = ops.cast(ops.stop_gradient(loss), self.losses.dtype)
+        self.losses.assign(ops.where(here, loss, self.losses))
+        self.count.assign(ops.add(self.count, 1))
+
+    def result(self) -> dict:
+        return {}
+
+    def reset_state(self) -> None:
+        """An epoch's end is none for the tape."""
+
+    def take(self) -> np.ndarray:
+        """The losses since the last call, (n,) float64."""
+        count = int(ops.convert_to_numpy(self.count))
+        rows = np.arange(max(self.read, count - ROWS), count) % ROWS
+        self.read = count
+        losses = ops.convert_to_numpy(self.losses)
+        return losses[rows].astype("float64")
+
+
+def by_update(losses: np.ndarray, size: int, phase: int = 0) -> np.ndarray:
+    """Mean loss of the batches of each update, whole updates alone.
+
+    Args:
+        losses: The loss of each batch, (n,).
+        size: Batches in an update.
+        phase: Batches of the first update that came before these losses.
+    """
+    if size == 1:
+        return losses
+    update = (phase + np.arange(len(losses))) // size
+    whole = (phase + len(losses)) // size
+    kept = update < whole
+    sums = np.bincount(update[kept], losses[kept], whole)
+    return sums / np.bincount(update[kept], minlength=whole)

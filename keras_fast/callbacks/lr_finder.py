@@ -1,0 +1,200 @@
+"""The learning-rate finder: a sweep of the rate, and what it says."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_fast import curves, plots, schedules
+from keras_fast._checks import at_least, momentum, positive, whole
+from keras_fast.callbacks._loss_tape import LossTape, by_update
+from keras_fast.callbacks.param_scheduler import ParamScheduler
+
+# Executions between two looks at the losses: a look waits for the device.
+LOOK_EVERY = 10
+
+
+@dataclass(frozen=True, eq=False)
+class LRFinderResult:
+    """What a sweep of the learning rate found.
+
+    Args:
+        learning_rates: The rate of each update, (n,) float64.
+        losses: The true loss of each update, (n,) float64.
+        smoothed_losses: Its debiased exponential moving average, (n,)
+            float64.
+        stop_reason: `"completed"`; `"diverged"` where the smoothed loss rose
+            above `stop_factor` times its lowest value; `"non_finite"` where
+            the next loss was NaN or infinite.
+        suggestions: A learning rate, or None where the curve has no such
+            point, by `"highest"`, `"valley"`, `"slide"`, `"minimum"` and
+            `"steep"`.
+
+    Example:
+
+    >>> result = keras_fast.lr_find(model, x, y)
+    >>> sorted(result.suggestions)
+    ['highest', 'minimum', 'slide', 'steep', 'valley']
+    """
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    smoothed_losses: np.ndarray
+    stop_reason: Literal["completed", "diverged", "non_finite"]
+    suggestions: dict[str, float | None]
+
+    @property
+    def suggestion(self) -> float:
+        """The first suggestion that there is, `highest` as a rule."""
+        for rate in self.suggestions.values():
+            if rate is not None:
+                return rate
+        raise ValueError(
+            "The loss must fall somewhere for a suggestion. Look at `plot()`, "
+            "and check the data, the loss and the range of rates. Received: "
+            f"stop_reason={self.stop_reason!r} after {len(self.losses)} "
+            "updates"
+        )
+
+    @property
+    def agreement(self) -> float | None:
+        """Largest over smallest suggestion, None where there are none."""
+        rates = [rate for rate in self.suggestions.values() if rate is not None]
+        return max(rates) / min(rates) if rates else None
+
+    def plot(
+        self, ax: Any = None, skip_start: int = 10, skip_end: int = 5
+    ) -> Any:
+        """Draw the losses over the rates and return the matplotlib `Axes`."""
+        return plots.plot_lr_find(
+            self.learning_rates,
+            self.losses,
+            self.smoothed_losses,
+            self.suggestions,
+            ax=ax,
+            skip_start=skip_start,
+            skip_end=skip_end,
+        )
+
+
+class LRFinder(ParamScheduler):
+    """Sweeps the learning rate over a training and records the losses.
+
+    The rate grows by the same factor at every update. Training stops at the
+    end of the sweep, or when the loss explodes. The model is left as the sweep
+    trained it: `keras_fast.lr_find` puts it back.
+
+    Args:
+        start_lr: First learning rate.
+        end_lr: The rate that the sweep ends at.
+        num_steps: Updates in the sweep, at least 6.
+        stop_factor: Stop when the smoothed loss is above its lowest value by
+            this factor.
+        smoothing: Weight of the past in the smoothed loss, from 0 to below 1.
+
+    Raises:
+        ValueError: An argument is out of its range, or `start_lr` is not
+            below `end_lr`.
+
+    Example:
+
+    >>> from keras_fast.callbacks import LRFinder
+    >>> finder = LRFinder(num_steps=50)
+    >>> history = model.fit(
+    ...     x, y, epochs=50, verbose=0, callbacks=[finder]
+    ... )
+    >>> len(finder.result.losses) <= 50
+    True
+
+    Reference:
+
+    - [Smith, 2017](https://arxiv.org/abs/1506.01186)
+    - fastai 2.8, `lr_find`
+    """
+
+    def __init__(
+        self,
+        start_lr: float = 1e-7,
+        end_lr: float = 10.0,
+        *,
+        num_steps: int = 100,
+        stop_factor: float = 4.0,
+        smoothing: float = 0.98,
+    ):
+        start_lr = positive("start_lr", start_lr)
+        end_lr = positive("end_lr", end_lr)
+        if start_lr >= end_lr:
+            raise ValueError(
+                "`start_lr` must be below `end_lr`. Swap the two. Received: "
+                f"start_lr={start_lr!r}, end_lr={end_lr!r}"
+            )
+        self.num_steps = whole("num_steps", num_steps, 6)
+        self.stop_factor = at_least("stop_factor", stop_factor, 1)
+        self.smoothing = momentum("smoothing", smoothing)
+        self._sweep = partial(
+            schedules.exponential, start=start_lr, end=end_lr
+        )
+        self._losses = None
+        super().__init__(learning_rate=self._sweep)
+
+    @property
+    def result(self) -> LRFinderResult:
+        """What the sweep found, once `fit()` has run."""
+        if self._losses is None:
+            raise ValueError(
+                "`result` must be read after a sweep. Call `fit()` with this "
+                "callback first. Received: result of no sweep"
+            )
+        losses, reason = self._judged()
+        rates = self.curve(self.num_steps)["learning_rate"][: len(losses)]
+        return LRFinderResult(
+            learning_rates=rates,
+            losses=losses,
+            smoothed_losses=curves.smooth(losses, self.smoothing),
+            stop_reason=reason,
+            suggestions=curves.suggest(rates, losses, self.num_steps),
+        )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._tape = LossTape.of(self.model)
+        self._tape.take()  # those of earlier trainings
+        super().on_train_begin(logs)
+        self._losses = np.empty(0)
+        self._executions = 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._executions += 1
+        done = self._executions * self._steps_per_execution
+        if done >= self._num_batches or self._executions % LOOK_EVERY == 0:
+            self._look()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._look()
+        super().on_train_end(logs)
+
+    def _look(self) -> None:
+        model = self.model  # on JAX this brings the variables up to date
+        self._losses = np.append(self._losses, self._tape.take())
+        losses, reason = self._judged()
+        if reason != "completed" or len(losses) == self.num_steps:
+            model.stop_training = True
+
+    def _judged(self) -> tuple[np.ndarray, Any]:
+        """The losses up to the end of the sweep, and why that is the end."""
+        losses = by_update(
+            self._losses, self._live.batches_per_update, self._phase
+        )[: self.num_steps]
+        finite = np.isfinite(losses)
+        if not finite.all():
+            losses = losses[: finite.argmin()]
+        smoothed = curves.smooth(losses, self.smoothing)
+        lowest = np.minimum.accumulate(smoothed)
+        # Written as a distance: a loss may be negative.
+        above = smoothed - lowest > (self.stop_factor - 1) * np.abs(lowest)
+        if above.any():
+            return losses[: above.argmax() + 1], "diverged"
+        return losses, "completed" if finite.all() else "non_finite"
+
+    def _count_batches(self) -> int:
+        return self.num_steps * self._live.batches_per_update

@@ -1,0 +1,89 @@
+"""1cycle: one way up, one way down, momentum the other way round."""
+
+from functools import partial
+
+from keras_fast import schedules
+from keras_fast._checks import at_least, fraction, momentum, one_of, positive
+from keras_fast.callbacks.param_scheduler import ParamScheduler
+
+
+class OneCycle(ParamScheduler):
+    """Trains with one cycle of the learning rate and of momentum.
+
+    The learning rate rises from `max_lr / div_factor` to `max_lr`, then falls
+    to `max_lr / final_div_factor`. Momentum mirrors it. The cycle spans all
+    epochs of the `fit()` that the callback is given to.
+
+    Args:
+        max_lr: The highest learning rate, as `keras_fast.lr_find` suggests.
+        pct_start: Share of the run that the way up takes, between 0 and 1.
+        div_factor: The learning rate starts at `max_lr / div_factor`.
+        final_div_factor: It ends at `max_lr / final_div_factor`.
+        momentums: Momentum at the start, at the peak and at the end. This is
+            `momentum` of SGD and RMSprop, and `beta_1` of the Adam family.
+            None leaves it alone.
+        anneal: Shape of all ways, `"cosine"` or `"linear"`.
+
+    Raises:
+        ValueError: An argument is out of its range. When `fit()` starts:
+            `momentums` are given and the optimizer has no momentum, its
+            learning rate is a `LearningRateSchedule`, or the length of an
+            epoch is unknown.
+
+    Example:
+
+    >>> from keras_fast.callbacks import OneCycle
+    >>> history = model.fit(x, y, verbose=0, callbacks=[OneCycle(0.01)])
+    >>> OneCycle(0.01).curve(4)["learning_rate"].round(4)
+    array([0.0004, 0.01  , 0.0075, 0.0025])
+
+    Reference:
+
+    - [Smith, 2018](https://arxiv.org/abs/1803.09820)
+    - fastai 2.8, `fit_one_cycle`
+    """
+
+    def __init__(
+        self,
+        max_lr: float,
+        *,
+        pct_start: float = 0.25,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e5,
+        momentums: tuple[float, float, float] | None = (0.95, 0.85, 0.95),
+        anneal: str = "cosine",
+    ):
+        one_of("anneal", anneal, ("cosine", "linear"))
+        functions = {
+            "learning_rate": partial(
+                schedules.one_cycle,
+                max_lr=positive("max_lr", max_lr),
+                pct_start=fraction("pct_start", pct_start),
+                div_factor=at_least("div_factor", div_factor, 1),
+                final_div_factor=at_least(
+                    "final_div_factor", final_div_factor, 1
+                ),
+                anneal=anneal,
+            )
+        }
+        if momentums is not None:
+            start, peak, end = _three(momentums)
+            shape = getattr(schedules, anneal)
+            functions["momentum"] = schedules.join(
+                (pct_start, 1 - pct_start),
+                (
+                    partial(shape, start=start, end=peak),
+                    partial(shape, start=peak, end=end),
+                ),
+            )
+        super().__init__(**functions)
+
+
+def _three(momentums: tuple[float, float, float]) -> list[float]:
+    if not isinstance(momentums, tuple | list) or len(momentums) != 3:
+        raise ValueError(
+            "`momentums` must be three numbers: at the start, at the peak and "
+            "at the end. Pass e.g. (0.95, 0.85, 0.95), or None to leave "
+            f"momentum alone. Received: momentums={momentums!r}"
+        )
+    return [momentum("momentums", value) for value in momentums]

@@ -1,0 +1,126 @@
+"""What happened at every update."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast import plots
+from keras_fast._live import batches_per_update, innermost, values
+from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
+
+NAMES = ("learning_rate", "momentum")
+
+
+class Recorder(keras.callbacks.Callback):
+    """Records the learning rate, momentum and true loss of every update.
+
+    Keras's `logs["loss"]` is a mean over the epoch so far; these are the
+    losses themselves. At the end of an epoch the learning rate and momentum
+    of its last update also enter `logs`, so `History` shows them, and so do
+    `CSVLogger` and `TensorBoard` that stand behind this callback.
+
+    Example:
+
+    >>> from keras_fast.callbacks import OneCycle, Recorder
+    >>> recorder = Recorder()
+    >>> history = model.fit(
+    ...     x, y, batch_size=8, verbose=0, callbacks=[OneCycle(0.01), recorder]
+    ... )
+    >>> recorder.learning_rates.round(4)
+    array([0.0004, 0.01  , 0.0075, 0.0025])
+    >>> recorder.losses.shape
+    (4,)
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._tape = None
+        self._clear()
+
+    @property
+    def learning_rates(self) -> np.ndarray:
+        """The learning rate of each update, (n,) float64."""
+        return self._by_update("learning_rate")
+
+    @property
+    def momentums(self) -> np.ndarray:
+        """`momentum` or `beta_1` of each update, NaN where there is none."""
+        return self._by_update("momentum")
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The loss of each update, (n,) float64."""
+        return self._by_update("loss")
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the losses and return the matplotlib `Axes`."""
+        return plots.plot_losses(self.losses, ax=ax)
+
+    def plot_schedule(self, ax: Any = None) -> Any:
+        """Draw learning rate and momentum and return the `Axes`."""
+        recorded = {name: self._by_update(name) for name in NAMES}
+        drawn = {
+            name: array
+            for name, array in recorded.items()
+            if not np.isnan(array).all()
+        }
+        return plots.plot_schedule(drawn, ax=ax)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = self.model
+        self._tape = LossTape.of(model)
+        self._tape.take()  # those of earlier trainings
+        self._optimizer = innermost(model.optimizer)
+        self._size = batches_per_update(self._optimizer)
+        done = int(keras.ops.convert_to_numpy(self._optimizer._iterations))
+        self._phase = done % self._size
+        self._steps_per_execution = model.steps_per_execution
+        self._clear()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._batch is None:  # the first epoch of this fit
+            self._batch = epoch * (self.params["steps"] or 0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._waiting += self._steps_per_execution
+        if self._waiting + self._steps_per_execution > ROWS:
+            self._take()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._take()
+        if logs is None:
+            return
+        for name in NAMES:
+            last = self._batches[name][-1:]
+            if len(last) and not np.isnan(last[0]):
+                logs[name] = float(last[0])
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._take()
+        self._tape = None
+
+    def _clear(self) -> None:
+        self._batch = None
+        self._waiting = 0
+        self._batches = {name: np.empty(0) for name in (*NAMES, "loss")}
+
+    def _take(self) -> None:
+        if self._tape is None or self._batch is None:
+            return
+        self.model  # noqa: B018  on JAX this brings the variables up to date
+        losses = self._tape.take()
+        stop = self._batch + len(losses)
+        new = {"loss": losses} | {
+            name: values(self._optimizer, name, self._batch, stop)
+            for name in NAMES
+        }
+        for name, array in new.items():
+            self._batches[name] = np.append(self._batches[name], array)
+        self._batch, self._waiting = stop, 0
+
+    def _by_update(self, name: str) -> np.ndarray:
+        self._take()
+        if self._batch is None:
+            return self._batches[name]
+        return by_update(self._batches[name], self._size, self._phase)

@@ -1,0 +1,132 @@
+"""Warm restarts: a cosine down, then up again at once."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+import keras
+
+from keras_fast import schedules
+from keras_fast._checks import at_least, positive, whole
+from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
+
+
+class SGDR(ParamScheduler):
+    """Anneals the learning rate along cosines, with a warm restart each.
+
+    At the end of a cycle it calls `on_cycle_end(cycle, logs)` of every
+    callback of the same `fit()` that has it; cycles count from 0. Where the
+    cycle ends with an epoch, `logs` are those of the epoch.
+
+    Args:
+        max_lr: Learning rate at the start of each cycle.
+        cycle_len: Epochs in the first cycle; may be a fraction.
+        cycle_mult: How many times longer each cycle is than the one before.
+        min_lr: Learning rate that each cycle comes down to.
+
+    Raises:
+        ValueError: An argument is out of its range. When `fit()` starts: the
+            learning rate is a `LearningRateSchedule`, or the length of an
+            epoch is unknown.
+
+    Example:
+
+    >>> from keras_fast.callbacks import SGDR
+    >>> scheduler = SGDR(0.1, cycle_len=1, cycle_mult=2)
+    >>> epochs = SGDR.num_epochs(3, cycle_len=1, cycle_mult=2)
+    >>> epochs
+    7
+    >>> history = model.fit(
+    ...     x, y, epochs=epochs, verbose=0, callbacks=[scheduler]
+    ... )
+
+    Reference:
+
+    - [Loshchilov and Hutter, 2017](https://arxiv.org/abs/1608.03983)
+    - fastai 2.8, `fit_sgdr`
+    """
+
+    def __init__(
+        self,
+        max_lr: float,
+        *,
+        cycle_len: float = 1,
+        cycle_mult: float = 1,
+        min_lr: float = 0.0,
+    ):
+        self.cycle_len = positive("cycle_len", cycle_len)
+        self.cycle_mult = at_least("cycle_mult", cycle_mult, 1)
+        self._sgdr = partial(
+            schedules.sgdr,
+            max_lr=positive("max_lr", max_lr),
+            cycle_mult=self.cycle_mult,
+            min_lr=min_lr,
+        )
+        self._sgdr(0.0)  # the bounds must be in order
+        super().__init__(learning_rate=self._sgdr)
+
+    @staticmethod
+    def num_epochs(
+        num_cycles: int, cycle_len: float = 1, cycle_mult: float = 1
+    ) -> float:
+        """Epochs in this many cycles, an int where it is whole."""
+        num_cycles = whole("num_cycles", num_cycles)
+        cycle_len = positive("cycle_len", cycle_len)
+        cycle_mult = at_least("cycle_mult", cycle_mult, 1)
+        epochs = sum(cycle_len * cycle_mult**i for i in range(num_cycles))
+        return round(epochs) if abs(epochs - round(epochs)) < 1e-9 else epochs
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        self._listeners = [
+            callback.on_cycle_end
+            for callback in _callbacks_of_this_fit()
+            if hasattr(callback, "on_cycle_end")
+        ]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._seen is None:  # the first epoch of this fit
+            self._cycle = 0
+            while self._cycle_end() <= epoch + 1e-9:
+                self._cycle += 1
+        super().on_epoch_begin(epoch, logs)
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # Whether a cycle ends with the epoch is for on_epoch_end to say.
+        done = self._epoch + (batch + 1) / self.params["steps"]
+        self._end_cycles(min(done, self._epoch + 1 - 1e-6), logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._end_cycles(epoch + 1, logs)
+
+    def _end_cycles(self, epochs: float, logs: Any) -> None:
+        while self._cycle_end() <= epochs + 1e-9:
+            for on_cycle_end in self._listeners:
+                on_cycle_end(self._cycle, logs)
+            self._cycle += 1
+
+    def _cycle_end(self) -> float:
+        """When this cycle ends, in epochs."""
+        return self.num_epochs(
+            self._cycle + 1, self.cycle_len, self.cycle_mult
+        )
+
+    def _functions(
+        self, num_updates: int, epochs: float | None
+    ) -> dict[str, Schedule]:
+        # With no run to ask, three cycles show what a restart looks like.
+        epochs = epochs or self.num_epochs(3, self.cycle_len, self.cycle_mult)
+        schedule = partial(self._sgdr, cycle_len=self.cycle_len / epochs)
+        return {"learning_rate": schedule}
+
+
+def _callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
+    """Keras tells a callback nothing of the others: their list is a caller."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, keras.callbacks.CallbackList):
+            return caller.callbacks
+        frame = frame.f_back
+    return []

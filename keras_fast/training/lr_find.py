@@ -1,0 +1,132 @@
+"""Find the learning rate, and leave the model as it was."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_fast._checks import model as checked_model
+from keras_fast._live import batches_per_update
+from keras_fast._state import build, preserved
+from keras_fast.callbacks import LRFinder
+from keras_fast.callbacks.lr_finder import LRFinderResult
+
+# The sweep decides these itself, or has no use for them.
+REFUSED = (
+    "epochs",
+    "initial_epoch",
+    "validation_data",
+    "validation_split",
+    "validation_steps",
+    "validation_batch_size",
+    "validation_freq",
+)
+
+
+def lr_find(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    start_lr: float = 1e-7,
+    end_lr: float = 10.0,
+    num_steps: int = 100,
+    stop_factor: float = 4.0,
+    **fit_kwargs: Any,
+) -> LRFinderResult:
+    """Sweep the learning rate, suggest one, and leave the model as it was.
+
+    The model trains for `num_steps` updates while the rate grows from
+    `start_lr` to `end_lr`. Then everything is put back, bit for bit: weights,
+    statistics, the optimizer's state, loss scale, metrics, random state,
+    `stop_training`, `history` and compiled functions. So it is after an
+    exception, Ctrl-C or NaN. A model that was not built is built.
+
+    Args:
+        model: A compiled model.
+        x: Training data, whatever `fit()` takes. Data that is shorter than
+            the sweep is repeated; the batches of a generator are kept for
+            that, and those that were drawn from it are gone.
+        y: Targets, as in `fit()`.
+        start_lr: First learning rate.
+        end_lr: The rate that the sweep ends at.
+        num_steps: Updates in the sweep.
+        stop_factor: Stop when the smoothed loss is above its lowest value by
+            this factor.
+        **fit_kwargs: Passed on to `fit()`: `batch_size`, `sample_weight`,
+            `class_weight`, `steps_per_epoch`, `callbacks`, ... `verbose` is 0
+            unless given.
+
+    Returns:
+        An `LRFinderResult`.
+
+    Raises:
+        ValueError: An argument is out of its range, the model is not
+            compiled, there is no data, or an argument of `fit()` that makes
+            no sense here.
+
+    Example:
+
+    >>> result = keras_fast.lr_find(model, x, y, batch_size=16)
+    >>> result.learning_rates.shape == result.losses.shape
+    True
+    >>> ax = result.plot()
+
+    Reference:
+
+    - [Smith, 2017](https://arxiv.org/abs/1506.01186)
+    - fastai 2.8, `lr_find`
+    """
+    finder = LRFinder(
+        start_lr, end_lr, num_steps=num_steps, stop_factor=stop_factor
+    )
+    checked_model(model)
+    for name in REFUSED:
+        if name in fit_kwargs:
+            raise ValueError(
+                f"`{name}` must not be given: the sweep runs for `num_steps` "
+                "updates of training alone. Leave it out. Received: "
+                f"{name}={fit_kwargs[name]!r}"
+            )
+    callbacks = [finder, *(fit_kwargs.pop("callbacks", None) or [])]
+    batch = None
+    if isinstance(x, Iterator):
+        batch, x = _endless(x)
+    build(model, batch, x=x, y=y, **fit_kwargs)
+    with preserved(model):
+        model.fit(
+            x,
+            y,
+            # Enough for one batch an epoch: the finder stops.
+            epochs=num_steps * batches_per_update(model.optimizer),
+            callbacks=callbacks,
+            **{"verbose": 0} | fit_kwargs,
+        )
+        result = finder.result
+    if not len(result.losses) and result.stop_reason == "completed":
+        raise ValueError(
+            "`x` must have at least one batch. Check the length of the data. "
+            f"Received: x={type(x).__name__} of no batch"
+        )
+    return result
+
+
+def _endless(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
+    """The first batch, and all of them over and over."""
+    seen = list(itertools.islice(batches, 1))
+    if not seen:
+        raise ValueError(
+            "`x` must have at least one batch. Make a new generator: this one "
+            f"has ended. Received: x={batches!r}"
+        )
+
+    def repeated() -> Iterator[Any]:
+        yield seen[0]
+        for batch in batches:
+            seen.append(batch)
+            yield batch
+        while True:
+            yield from seen
+
+    return seen[0], repeated()
