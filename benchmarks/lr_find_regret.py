@@ -13,7 +13,8 @@ model counts as that loss, and so does a rule that suggests nothing.
 
     spread = largest / smallest rate suggested for one task
 
-Ten minutes on two cores. With a number as its argument, only so many tasks.
+A quarter of an hour on one core. With a number as its argument, it takes only
+so many tasks.
 """
 
 import os

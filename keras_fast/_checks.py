@@ -82,9 +82,7 @@ def fraction(name: str, value: Any) -> float:
 def model(value: Any) -> Any:
     """A compiled model; told by what it can do, so as not to need Keras."""
     if not hasattr(value, "fit") or not hasattr(value, "compile"):
-        _refuse(
-            "model", value, "a Keras model", "Pass the model.", TypeError
-        )
+        _refuse("model", value, "a Keras model", "Pass the model.", TypeError)
     if not value.compiled or value.optimizer is None:
         raise ValueError(
             "`model` must be compiled. Call `model.compile(optimizer, loss)` "

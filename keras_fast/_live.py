@@ -25,19 +25,14 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = [
-    "ROWS",
-    "TRACED",
-    "Live",
-    "attach",
-    "batches_per_update",
-    "detach",
-    "innermost",
-    "scope",
-    "stateless",
-    "trace_with",
-    "values",
-]
+from keras_fast._unwrap import (
+    chain,
+    innermost,
+    scope,
+    stateless,
+)
+
+__all__ = ["ROWS", "TRACED", "Live", "attach", "detach", "trace_with", "values"]
 
 # Rows of the table: 64 KiB at most, and a new page every few seconds at most.
 ROWS = 4096
@@ -73,10 +68,6 @@ class Live:
             self.table = _variable(self._empty(), "schedule", "float32")
             self.position = _variable(0, "schedule_position", "int")
 
-    @property
-    def batches_per_update(self) -> int:
-        return batches_per_update(self.optimizer)
-
     def load(self, batch: int) -> None:
         """Fill the table with what is scheduled from this batch on."""
         table = self._empty()
@@ -88,7 +79,7 @@ class Live:
         self.start = batch
 
     def turn_page(self) -> None:
-        self.load(self.start + int(ops.convert_to_numpy(self.position)))
+        self.load(self.start + int(self.position.numpy()))
 
     def watch(self, model: keras.Model) -> None:
         """Let go when the next `fit()` starts, should this one never end.
@@ -131,9 +122,7 @@ class Live:
                 for attribute in self.columns.values()
             }
         self._borrowers += 1
-        row = ops.take(
-            self.table, ops.minimum(self.position, ROWS - 1), axis=0
-        )
+        row = ops.take(self.table, ops.minimum(self.position, ROWS - 1), axis=0)
         for column, attribute in enumerate(self.columns.values()):
             own = self._plain[attribute]
             attributes[attribute] = _choose(row[column], own)
@@ -180,7 +169,7 @@ def attach(optimizer: keras.optimizers.Optimizer) -> Live:
     """Make the hyperparameters of this optimizer instance live, once."""
     leaf = innermost(optimizer)
     live = leaf.__dict__.get("_live") or Live(leaf)
-    for each in _chain(optimizer):
+    for each in chain(optimizer):
         if each.__dict__.get("_live") is not live:
             _hook(each, live)
     return live
@@ -189,7 +178,7 @@ def attach(optimizer: keras.optimizers.Optimizer) -> Live:
 def detach(optimizer: keras.optimizers.Optimizer) -> None:
     """Leave the optimizer as `attach` found it."""
     live = innermost(optimizer).__dict__.get("_live")
-    for each in _chain(optimizer):
+    for each in chain(optimizer):
         for name in (*HOOKS, "_live"):
             each.__dict__.pop(name, None)
     if live is not None and stateless():
@@ -216,32 +205,8 @@ def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
     own = optimizer.__dict__.get(_attribute(optimizer, name), np.nan)
     if callable(own):  # a LearningRateSchedule
         own = optimizer.learning_rate
-    return np.full(stop - start, float(ops.convert_to_numpy(own)))
-
-
-def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
-    """More than one where the optimizer accumulates gradients."""
-    return innermost(optimizer).gradient_accumulation_steps or 1
-
-
-def innermost(
-    optimizer: keras.optimizers.Optimizer,
-) -> keras.optimizers.Optimizer:
-    """The optimizer that updates, within whatever wraps it."""
-    leaf = _chain(optimizer)[-1]
-    if hasattr(leaf, "optimizers"):
-        raise ValueError(
-            "The optimizer must be one optimizer: a schedule has one value "
-            "for all. Use `keras_fast.optimizers.DiscriminativeOptimizer` for "
-            "a learning rate per group. "
-            f"Received: optimizer={type(leaf).__name__}"
-        )
-    return leaf
-
-
-def _chain(optimizer: Any) -> list[Any]:
-    inner = getattr(optimizer, "inner_optimizer", None)
-    return [optimizer] + (_chain(inner) if inner is not None else [])
+    own = own.numpy() if isinstance(own, keras.Variable) else own
+    return np.full(stop - start, float(own))
 
 
 def _hook(optimizer: Any, live: Live) -> None:
@@ -320,19 +285,6 @@ def _schedulable(value: Any) -> bool:
     return isinstance(value, float | int) and not (
         isinstance(value, bool) or value == 0
     )
-
-
-def stateless() -> bool:
-    """Whether a step sees the variables that it is handed, and no others."""
-    return keras.backend.backend() == "jax"
-
-
-def scope(owner: Any) -> contextlib.AbstractContextManager:
-    """Where to make a variable that a model or an optimizer shall read."""
-    strategy = getattr(owner, "_distribution_strategy", None) or getattr(
-        owner, "_distribute_strategy", None
-    )
-    return strategy.scope() if strategy else contextlib.nullcontext()
 
 
 def _variable(value: Any, name: str, dtype: str) -> keras.Variable:

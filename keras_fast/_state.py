@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 from keras.src.backend.common import global_state
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-from keras_fast._live import detach, innermost, scope
+from keras_fast._live import detach
+from keras_fast._unwrap import innermost, scope
 
 __all__ = ["build", "preserved"]
 
@@ -53,7 +53,7 @@ def preserved(model: keras.Model) -> Iterator[None]:
     what this library attached.
     """
     variables = list(_variables(model))
-    before = [np.array(ops.convert_to_numpy(v)) for v in variables]
+    before = [np.array(v.numpy()) for v in variables]
     attributes = dict(model.__dict__)
     lists = {
         name: value[:]

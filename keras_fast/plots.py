@@ -31,8 +31,7 @@ def plot_lr_find(
     smoothed: ArrayLike,
     suggestions: Mapping[str, float | None],
     ax: Axes | None = None,
-    skip_start: int = 10,
-    skip_end: int = 5,
+    skip: tuple[int, int] = (10, 5),
 ) -> Axes:
     """Draw a sweep of the learning rate and the rates suggested from it.
 
@@ -43,9 +42,8 @@ def plot_lr_find(
         suggestions: A rate or None for each rule; the first that is not None
             is the default one and stands out.
         ax: Axes to draw on; new ones if None.
-        skip_start: How many updates at the start to leave out.
-        skip_end: How many at the end, where the loss has blown up. Too short
-            a sweep for both is drawn whole.
+        skip: How many updates to leave out at the start and, where the loss
+            has blown up, at the end. Too short a sweep is drawn whole.
 
     Returns:
         The Axes.
@@ -59,8 +57,8 @@ def plot_lr_find(
     'learning rate (log scale)'
     """
     rates, losses, smoothed = _floats(learning_rates, losses, smoothed)
-    if len(rates) > skip_start + skip_end:
-        drawn = slice(skip_start, len(rates) - skip_end)
+    if len(rates) > sum(skip):
+        drawn = slice(skip[0], len(rates) - skip[1])
         rates, losses, smoothed = rates[drawn], losses[drawn], smoothed[drawn]
     ax = _axes(ax)
     ax.set_xscale("log")

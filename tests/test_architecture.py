@@ -13,7 +13,17 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = [
     {"_anneal", "_checks", "curves", "plots", "schedules"},
-    {"_gradients", "_io", "_live", "_rebind", "_state", "layer_groups"},
+    {
+        "_gradients",
+        "_io",
+        "_live",
+        "_rebind",
+        "_state",
+        "_unwrap",
+        "freezing",
+        "layer_groups",
+        "training_plan",
+    },
     {"layers", "losses", "optimizers"},
     {"callbacks", "data", "models"},
     {"inference", "training"},
@@ -59,7 +69,7 @@ PATHS = {module_name(p): p for p in sorted(ROOT.glob("keras_fast/**/*.py"))}
 
 
 def room(module):
-    return (module.split(".") + ["__init__"])[1]
+    return [*module.split("."), "__init__"][1]
 
 
 def floor(module):

@@ -57,9 +57,7 @@ def test_lr_find_draws_what_it_is_given():
 
 def test_lr_find_skips():
     rates, losses, smoothed = sweep()
-    ax = plots.plot_lr_find(
-        rates, losses, smoothed, {}, skip_start=0, skip_end=0
-    )
+    ax = plots.plot_lr_find(rates, losses, smoothed, {}, skip=(0, 0))
     assert len(ax.get_lines()[0].get_xdata()) == 100
 
 

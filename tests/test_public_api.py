@@ -121,7 +121,7 @@ def test_public_object_says_what_it_does_and_shows_it(name):
     assert ">>> " in docstring
 
 
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize("example", list(examples()))
 def test_docstring_example_runs(example, ready, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     example.globs.update(ready)

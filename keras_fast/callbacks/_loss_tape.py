@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fast._live import scope, stateless, trace_with
+from keras_fast._live import trace_with
+from keras_fast._unwrap import scope, stateless
 
 __all__ = ["LossTape"]
 
@@ -69,7 +70,8 @@ class LossTape(keras.metrics.Metric):
     def update_state(self, loss: Any) -> None:
         here = ops.equal(self._places, ops.mod(self.count, ROWS))
         loss = ops.cast(ops.stop_gradient(loss), self.losses.dtype)
-        self.losses.assign(ops.where(here, loss, self.losses))
+        losses = ops.convert_to_tensor(self.losses)
+        self.losses.assign(ops.where(here, loss, losses))
         self.count.assign(ops.add(self.count, 1))
 
     def result(self) -> dict:
@@ -80,10 +82,10 @@ class LossTape(keras.metrics.Metric):
 
     def take(self) -> np.ndarray:
         """The losses since the last call, (n,) float64."""
-        count = int(ops.convert_to_numpy(self.count))
+        count = int(self.count.numpy())
         rows = np.arange(max(self.read, count - ROWS), count) % ROWS
         self.read = count
-        losses = ops.convert_to_numpy(self.losses)
+        losses = np.asarray(self.losses.numpy())
         return losses[rows].astype("float64")
 
 

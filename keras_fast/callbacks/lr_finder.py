@@ -73,8 +73,7 @@ class LRFinderResult:
             self.smoothed_losses,
             self.suggestions,
             ax=ax,
-            skip_start=skip_start,
-            skip_end=skip_end,
+            skip=(skip_start, skip_end),
         )
 
 
@@ -132,9 +131,7 @@ class LRFinder(ParamScheduler):
         self.num_steps = whole("num_steps", num_steps, 6)
         self.stop_factor = at_least("stop_factor", stop_factor, 1)
         self.smoothing = momentum("smoothing", smoothing)
-        self._sweep = partial(
-            schedules.exponential, start=start_lr, end=end_lr
-        )
+        self._sweep = partial(schedules.exponential, start=start_lr, end=end_lr)
         self._losses = None
         super().__init__(learning_rate=self._sweep)
 
@@ -182,9 +179,9 @@ class LRFinder(ParamScheduler):
 
     def _judged(self) -> tuple[np.ndarray, Any]:
         """The losses up to the end of the sweep, and why that is the end."""
-        losses = by_update(
-            self._losses, self._live.batches_per_update, self._phase
-        )[: self.num_steps]
+        losses = by_update(self._losses, self._batches_per_update, self._phase)[
+            : self.num_steps
+        ]
         finite = np.isfinite(losses)
         if not finite.all():
             losses = losses[: finite.argmin()]
@@ -197,4 +194,4 @@ class LRFinder(ParamScheduler):
         return losses, "completed" if finite.all() else "non_finite"
 
     def _count_batches(self) -> int:
-        return self.num_steps * self._live.batches_per_update
+        return self.num_steps * self._batches_per_update

@@ -9,6 +9,7 @@ import numpy as np
 from keras_fast import plots
 from keras_fast._checks import function, whole
 from keras_fast._live import ROWS, attach, trace_with
+from keras_fast._unwrap import batches_per_update
 
 Schedule = Callable[[float], float]
 NAMES = ("learning_rate", "momentum", "beta_2", "weight_decay")
@@ -102,11 +103,12 @@ class ParamScheduler(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
         self._live = live = attach(model.optimizer)
+        self._batches_per_update = batches_per_update(model.optimizer)
         self._steps_per_execution = model.steps_per_execution
         self._seen = None
         self._num_batches = self._count_batches()
         functions = self._functions(
-            max(self._num_batches // live.batches_per_update, 1),
+            max(self._num_batches // self._batches_per_update, 1),
             self.params["epochs"],
         )
         self._check(functions)
@@ -149,20 +151,20 @@ class ParamScheduler(keras.callbacks.Callback):
 
     def _accumulated(self, batch: int) -> int:
         """Batches that wait for an update where this run begins."""
-        batches = int(
-            keras.ops.convert_to_numpy(self._live.optimizer._iterations)
-        )
-        return (batches - batch) % self._live.batches_per_update
+        batches = int(self._live.optimizer._iterations.numpy())
+        return (batches - batch) % self._batches_per_update
 
     def _rows(self, schedule: Schedule) -> Callable[[int, int], np.ndarray]:
         def rows(start: int, stop: int) -> np.ndarray:
-            size = self._live.batches_per_update
+            size = self._batches_per_update
             total = max((self._phase + self._num_batches) // size, 1)
             updates = (self._phase + np.arange(start, stop)) // size
             # Rows behind the end are never used: one value does for them.
             updates = np.minimum(updates, total)
             first = updates[0]
-            values = [schedule(k / total) for k in range(first, updates[-1] + 1)]
+            values = [
+                schedule(k / total) for k in range(first, updates[-1] + 1)
+            ]
             return np.array(values)[updates - first]
 
         return rows

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_fast import plots
-from keras_fast._live import batches_per_update, innermost, values
+from keras_fast._live import values
+from keras_fast._unwrap import batches_per_update, innermost
 from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
 
 NAMES = ("learning_rate", "momentum")
@@ -73,7 +74,7 @@ class Recorder(keras.callbacks.Callback):
         self._tape.take()  # those of earlier trainings
         self._optimizer = innermost(model.optimizer)
         self._size = batches_per_update(self._optimizer)
-        done = int(keras.ops.convert_to_numpy(self._optimizer._iterations))
+        done = int(self._optimizer._iterations.numpy())
         self._phase = done % self._size
         self._steps_per_execution = model.steps_per_execution
         self._clear()

@@ -108,9 +108,7 @@ class SGDR(ParamScheduler):
 
     def _cycle_end(self) -> float:
         """When this cycle ends, in epochs."""
-        return self.num_epochs(
-            self._cycle + 1, self.cycle_len, self.cycle_mult
-        )
+        return self.num_epochs(self._cycle + 1, self.cycle_len, self.cycle_mult)
 
     def _functions(
         self, num_updates: int, epochs: float | None

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_fast._checks import model as checked_model
-from keras_fast._live import batches_per_update
 from keras_fast._state import build, preserved
+from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
 from keras_fast.callbacks.lr_finder import LRFinderResult
 
@@ -82,13 +82,7 @@ def lr_find(
         start_lr, end_lr, num_steps=num_steps, stop_factor=stop_factor
     )
     checked_model(model)
-    for name in REFUSED:
-        if name in fit_kwargs:
-            raise ValueError(
-                f"`{name}` must not be given: the sweep runs for `num_steps` "
-                "updates of training alone. Leave it out. Received: "
-                f"{name}={fit_kwargs[name]!r}"
-            )
+    _refuse(fit_kwargs)
     callbacks = [finder, *(fit_kwargs.pop("callbacks", None) or [])]
     batch = None
     if isinstance(x, Iterator):
@@ -110,6 +104,16 @@ def lr_find(
             f"Received: x={type(x).__name__} of no batch"
         )
     return result
+
+
+def _refuse(fit_kwargs: dict[str, Any]) -> None:
+    for name in REFUSED:
+        if name in fit_kwargs:
+            raise ValueError(
+                f"`{name}` must not be given: the sweep runs for `num_steps` "
+                "updates of training alone. Leave it out. Received: "
+                f"{name}={fit_kwargs[name]!r}"
+            )
 
 
 def _endless(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:

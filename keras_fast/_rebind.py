@@ -1,0 +1,186 @@
+"""How does a built optimizer take other variables, or another rate for each?
+
+An optimizer is built on the variables that train. Freezing changes that set,
+so the optimizer is built again, in place: its counters and every slot that a
+variable ever had are kept, also while the variable is frozen.
+
+A rate per variable is the learning rate times its multiplier. It is applied
+where the optimizer updates one variable and where it decays it, so nothing is
+copied and averages of the weights see what was done.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_fast._unwrap import chain
+
+__all__ = ["rebind", "scale_updates"]
+
+
+def rebind(
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[keras.Variable],
+    everything: Sequence[keras.Variable],
+) -> None:
+    """Build the optimizer on these variables, and keep what it knows.
+
+    Args:
+        optimizer: A built optimizer, with others around it or not.
+        variables: Those that train from now on.
+        everything: All that might, for an optimizer that has to place them.
+    """
+    optimizers = chain(optimizer)
+    for each in optimizers:
+        if hasattr(each, "place"):
+            each.place(everything)
+    scalars = [_stash(each) for each in optimizers]
+    for each in optimizers:
+        _clear(each)
+    with keras.name_scope(optimizer.name):
+        optimizer.build(list(variables))
+    for each, values in zip(optimizers, scalars, strict=True):
+        _restore(each, values)
+
+
+def scale_updates(
+    optimizer: keras.optimizers.Optimizer,
+    multiplier_of: Callable[[keras.Variable], float],
+) -> None:
+    """Make the optimizer multiply its learning rate for each variable.
+
+    Args:
+        optimizer: An optimizer that does the updates itself.
+        multiplier_of: The multiplier of a variable.
+    """
+    scaled = _ScaledUpdates(optimizer, multiplier_of)
+    hooks = {
+        "_multiplier_of": multiplier_of,
+        "update_step": scaled.update_step,
+        "_apply_weight_decay": scaled.decay,
+    }
+    if hasattr(type(optimizer), "_parallel_update_step"):  # PyTorch
+        hooks["_parallel_update_step"] = scaled.update_at_once
+    # Not setattr: Keras would track them as state of the optimizer.
+    optimizer.__dict__.update(hooks)
+
+
+class _ScaledUpdates:
+    """The steps of an optimizer that depend on the learning rate."""
+
+    def __init__(self, optimizer: Any, multiplier_of: Callable[..., float]):
+        self.optimizer = optimizer
+        self.plain: Any = type(optimizer)
+        self.multiplier_of = multiplier_of
+
+    def update_step(
+        self, gradient: Any, variable: Any, learning_rate: Any
+    ) -> None:
+        rate = _scaled(learning_rate, self.multiplier_of(variable))
+        self.plain.update_step(self.optimizer, gradient, variable, rate)
+
+    def decay(self, variables: Sequence[Any]) -> None:
+        attributes = self.optimizer.__dict__
+        own = attributes["_learning_rate"]
+        for multiplier, places in self._groups(variables).items():
+            attributes["_learning_rate"] = _scaled(
+                self.optimizer.learning_rate, multiplier
+            )
+            try:
+                group = [variables[i] for i in places]
+                self.plain._apply_weight_decay(self.optimizer, group)
+            finally:
+                attributes["_learning_rate"] = own
+
+    def update_at_once(
+        self, grads: Sequence[Any], variables: Sequence[Any], rate: Any
+    ) -> None:
+        shared = _scalars(self.optimizer)
+        before = [ops.copy(v.value) for v in shared]
+        for multiplier, places in self._groups(variables).items():
+            # Nadam moves a scalar at each call: once is right.
+            for variable, value in zip(shared, before, strict=True):
+                variable.assign(value)
+            self.plain._parallel_update_step(
+                self.optimizer,
+                [grads[i] for i in places],
+                [variables[i] for i in places],
+                _scaled(rate, multiplier),
+            )
+
+    def _groups(self, variables: Sequence[Any]) -> dict[float, list[int]]:
+        groups: dict[float, list[int]] = {}
+        for i, variable in enumerate(variables):
+            groups.setdefault(self.multiplier_of(variable), []).append(i)
+        return groups
+
+
+def _scaled(rate: Any, multiplier: float) -> Any:
+    return rate if multiplier == 1 else rate * multiplier
+
+
+def _slots(optimizer: Any) -> dict[str, list[Any]]:
+    """The lists that hold one variable, or None, for each trained one."""
+    size = len(optimizer._trainable_variables)
+    return {
+        name: value
+        for name, value in optimizer.__dict__.items()
+        if isinstance(value, list)
+        and name not in ("_variables", "_trainable_variables")
+        and len(value) == size > 0
+        and all(v is None or isinstance(v, keras.Variable) for v in value)
+    }
+
+
+def _scalars(optimizer: Any) -> list[keras.Variable]:
+    """What `build` makes once, such as Nadam's product or a loss scale."""
+    own = (optimizer._iterations, optimizer._learning_rate)
+    return [
+        value
+        for value in optimizer.__dict__.values()
+        if isinstance(value, keras.Variable)
+        and not any(value is v for v in own)
+    ]
+
+
+def _stash(optimizer: Any) -> list[Any]:
+    """Take down all slots, for as long as the optimizer lives."""
+    stash = optimizer.__dict__.setdefault("_slots_of_variables", {})
+    for name, slots in _slots(optimizer).items():
+        pairs = zip(optimizer._trainable_variables, slots, strict=True)
+        for variable, slot in pairs:
+            if slot is not None:
+                # A copy: JAX gives away the memory of what it trains.
+                key = (optimizer._var_key(variable), name)
+                stash[key] = ops.copy(slot.value)
+    return [ops.copy(v.value) for v in _scalars(optimizer)]
+
+
+def _clear(optimizer: Any) -> None:
+    live = optimizer.__dict__.get("_live")
+    kept = [optimizer._iterations, optimizer._learning_rate]
+    if live is not None:
+        kept += [live.table, live.position]
+    for variable in list(optimizer._variables):
+        if not any(variable is v for v in kept):
+            optimizer._untrack_variable(variable)
+    optimizer._trainable_variables_indices = {}
+    optimizer.built = False
+
+
+def _restore(optimizer: Any, scalars: list[Any]) -> None:
+    for variable, value in zip(_scalars(optimizer), scalars, strict=True):
+        variable.assign(value)
+    stash = optimizer.__dict__["_slots_of_variables"]
+    for name, slots in _slots(optimizer).items():
+        pairs = zip(optimizer._trainable_variables, slots, strict=True)
+        for variable, slot in pairs:
+            value = stash.pop((optimizer._var_key(variable), name), None)
+            if slot is None:
+                continue
+            if value is None and name == "_model_variables_moving_average":
+                value = ops.copy(variable.value)  # a mean starts with a value
+            if value is not None:
+                slot.assign(value)

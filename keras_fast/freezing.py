@@ -1,0 +1,133 @@
+"""Which layers train?"""
+
+import keras
+
+from keras_fast._checks import whole
+from keras_fast._rebind import rebind
+from keras_fast.layer_groups import Groups, can_train, layer_groups
+
+__all__ = ["freeze", "freeze_to", "unfreeze"]
+
+NORMALIZATION = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+
+
+def freeze_to(
+    model: keras.Model,
+    group: int,
+    groups: Groups | None = None,
+    *,
+    train_batchnorm: bool = False,
+) -> None:
+    """Freeze all groups before `group` and let the others train.
+
+    Takes effect at once, on a compiled and trained model too; the optimizer
+    keeps its state, also for what is frozen.
+
+    Args:
+        model: The model.
+        group: Index of the first group that trains; negative ones count from
+            the end, as in `freeze_to(model, -1)`.
+        groups: Groups of layers, all of them; `layer_groups(model)` if None.
+        train_batchnorm: Whether normalization layers in frozen groups go on
+            training, their statistics too. Otherwise they are run as in
+            inference.
+
+    Raises:
+        ValueError: There is no such group.
+
+    Example:
+
+    >>> keras_fast.freeze_to(model, -1)
+    >>> len(model.trainable_variables)
+    2
+    """
+    groups = _default_groups(model) if groups is None else groups
+    group = whole("group", group, -len(groups))
+    if group >= len(groups):
+        raise ValueError(
+            f"`group` must be below the number of groups, {len(groups)}. "
+            f"Pass {len(groups) - 1} for the last. Received: group={group}"
+        )
+    first = group % len(groups)
+    _open(model)
+    for i, layers in enumerate(groups):
+        for layer in layers if i < first else ():
+            layer.trainable = False
+            for part in layer._flatten_layers():
+                if train_batchnorm and isinstance(part, NORMALIZATION):
+                    part.trainable = True
+    _take_effect(model)
+
+
+def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
+    """Freeze all groups but the last.
+
+    Args:
+        model: The model.
+        train_batchnorm: See `freeze_to`.
+
+    Example:
+
+    >>> keras_fast.freeze(model)
+    >>> [layer.trainable for layer in model.layers]
+    [False, False, True]
+    """
+    groups = _default_groups(model)
+    freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
+
+
+def unfreeze(model: keras.Model) -> None:
+    """Let every layer train.
+
+    Args:
+        model: The model.
+
+    Example:
+
+    >>> keras_fast.freeze(model)
+    >>> keras_fast.unfreeze(model)
+    >>> len(model.trainable_variables)
+    6
+    """
+    _open(model)
+    _take_effect(model)
+
+
+def _default_groups(model: keras.Model) -> Groups:
+    count = sum(bool(layer.weights) for layer in _leaves(model))
+    return layer_groups(model, max(min(3, count), 1))
+
+
+def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
+    leaves = []
+    for layer in model.layers:
+        nested = isinstance(layer, keras.Model)
+        leaves += _leaves(layer) if nested else [layer]
+    return leaves
+
+
+def _open(model: keras.Model) -> None:
+    # A model whose own flag is True passes nothing on: each layer is set.
+    for layer in model._flatten_layers():
+        layer.trainable = True
+
+
+def _take_effect(model: keras.Model) -> None:
+    """Make a compiled model train what is marked to train."""
+    if not model.compiled:
+        return
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+    # Keras warns where this differs from the layers' marks.
+    model._compiled_trainable_state = {
+        layer: layer.trainable for layer in model._flatten_layers()
+    }
+    optimizer = model.optimizer
+    if optimizer is not None and optimizer.built:
+        rebind(optimizer, model.trainable_variables, can_train(model))
+    if model.train_function is not None:
+        type(model).make_train_function(model, force=True)

@@ -1,0 +1,191 @@
+"""Another learning rate for each variable."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_fast._checks import non_negative
+from keras_fast._rebind import scale_updates
+
+REFUSED = {
+    "LossScaleOptimizer": "Wrap it the other way round: Keras does so itself "
+    "under `mixed_float16`.",
+    "MultiOptimizer": "Pass one optimizer: the multipliers make the groups.",
+    "ScheduleFreeAdamW": "Its update is not proportional to the rate. Pass "
+    "`AdamW`.",
+    "DiscriminativeOptimizer": "Multiply the multipliers instead.",
+}
+
+
+@keras.saving.register_keras_serializable("keras_fast")
+class DiscriminativeOptimizer(keras.optimizers.Optimizer):
+    """Updates each variable at its own multiple of one learning rate.
+
+    The updates equal those of one optimizer a group, weight decay included.
+    `learning_rate` is that of the optimizer within, so every callback and
+    schedule sets all rates at once and their ratios stay.
+
+    Args:
+        inner_optimizer: Any Keras optimizer, or its name.
+        multipliers: One number for each variable that can train, in the order
+            of the model's variables. `keras_fast.layer_multipliers` makes
+            them.
+        name: Name of the optimizer.
+        positions: Which of `multipliers` belong to the variables that train
+            at first. Written by `get_config()` where some are frozen.
+
+    Raises:
+        ValueError: A negative multiplier, or an optimizer that can't be
+            scaled. When it is built: the number of multipliers is not that of
+            the variables.
+
+    Example:
+
+    >>> from keras_fast.optimizers import DiscriminativeOptimizer
+    >>> multipliers = keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))
+    >>> model.compile(
+    ...     DiscriminativeOptimizer(keras.optimizers.Adam(1e-2), multipliers),
+    ...     loss="mse",
+    ... )
+    >>> history = model.fit(x, y, verbose=0)
+
+    Reference:
+
+    - [Howard and Ruder, 2018](https://arxiv.org/abs/1801.06146)
+    """
+
+    def __init__(
+        self,
+        inner_optimizer: keras.optimizers.Optimizer | str,
+        multipliers: Sequence[float],
+        name: str | None = None,
+        positions: Sequence[int] | None = None,
+    ):
+        inner_optimizer = keras.optimizers.get(inner_optimizer)
+        for kind in type(inner_optimizer).__mro__:
+            if kind.__name__ in REFUSED:
+                raise ValueError(
+                    "`inner_optimizer` must be one that updates in proportion "
+                    f"to its learning rate. {REFUSED[kind.__name__]} "
+                    f"Received: inner_optimizer={kind.__name__}"
+                )
+        super().__init__(learning_rate=0.0, name=name)
+        self.inner_optimizer = inner_optimizer
+        # Not setattr: TensorFlow would wrap them as state of the optimizer.
+        self.__dict__.update(
+            multipliers=[non_negative("multipliers", m) for m in multipliers],
+            _positions=None if positions is None else list(positions),
+            _by_key={},
+            # Variables know where they stand, if the model was asked.
+            _places=dict(getattr(multipliers, "places", {})),
+        )
+        scale_updates(inner_optimizer, self._multiplier_of)
+
+    def build(self, var_list: Sequence[keras.Variable]) -> None:
+        if self.built:
+            return
+        positions = self._find(var_list)
+        by_key = {
+            self.inner_optimizer._var_key(variable): self.multipliers[place]
+            for variable, place in zip(var_list, positions, strict=True)
+        }
+        self.__dict__.update(_positions=positions, _by_key=by_key)
+        self.inner_optimizer.build(var_list)
+        super().build(var_list)
+
+    def place(self, variables: Sequence[keras.Variable]) -> None:
+        """Say which variables the multipliers belong to, in this order.
+
+        `keras_fast.freeze_to` does: with all variables of the model known,
+        any of them can be frozen and set free again.
+        """
+        if len(variables) != len(self.multipliers):
+            raise ValueError(self._mismatch(variables))
+        places = {id(v): i for i, v in enumerate(variables)}
+        self.__dict__["_places"] = places
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        if not self.built and trainable_variables is not None:
+            with keras.name_scope(self.name):
+                self.build(list(trainable_variables))
+        self.inner_optimizer.apply(grads, trainable_variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return self.inner_optimizer.variables
+
+    @property
+    def learning_rate(self) -> Any:
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self) -> Any:
+        return self.inner_optimizer.iterations
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        inner = self.__dict__.get("inner_optimizer")  # none while it is made
+        return inner.loss_scale_factor if inner is not None else None
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor: float | None) -> None:
+        if "inner_optimizer" in self.__dict__:
+            self.inner_optimizer.loss_scale_factor = factor
+
+    def scale_loss(self, loss: Any) -> Any:
+        return self.inner_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    def get_config(self) -> dict[str, Any]:
+        inner = keras.saving.serialize_keras_object(self.inner_optimizer)
+        config = {
+            "name": self.name,
+            "inner_optimizer": inner,
+            "multipliers": self.multipliers,
+        }
+        if self.built and len(self._positions) < len(self.multipliers):
+            config["positions"] = self._positions
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict | None = None
+    ) -> "DiscriminativeOptimizer":
+        config = dict(config)
+        inner = keras.saving.deserialize_keras_object(
+            config.pop("inner_optimizer"), custom_objects=custom_objects
+        )
+        return cls(inner, **config)
+
+    def _find(self, variables: Sequence[keras.Variable]) -> list[int]:
+        """The position of each variable's multiplier."""
+        if all(id(v) in self._places for v in variables):
+            return [self._places[id(v)] for v in variables]
+        if len(variables) == len(self.multipliers):
+            return list(range(len(variables)))
+        positions = self._positions
+        if positions is not None and len(positions) == len(variables):
+            return positions
+        raise ValueError(self._mismatch(variables))
+
+    def _multiplier_of(self, variable: Any) -> float:
+        key = self.inner_optimizer._var_key(variable)
+        if key not in self._by_key and id(variable) in self._places:
+            return self.multipliers[self._places[id(variable)]]
+        return self._by_key[key]
+
+    def _mismatch(self, variables: Sequence[Any]) -> str:
+        return (
+            "`multipliers` must have one number for each variable that can "
+            "train. Make them with `keras_fast.layer_multipliers(model, ...)` "
+            "from the model that is compiled. Received: "
+            f"multipliers={len(self.multipliers)} numbers for "
+            f"{len(variables)} variables"
+        )

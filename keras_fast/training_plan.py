@@ -1,0 +1,100 @@
+"""What will train, and how?"""
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import keras
+
+from keras_fast._live import values
+from keras_fast._unwrap import innermost
+from keras_fast.layer_groups import Groups, layer_groups
+
+__all__ = ["TrainingPlan", "training_plan"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What will train: a row a group, prints as a table."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    def __str__(self) -> str:
+        table = [list(self.rows[0]), *([*r.values()] for r in self.rows)]
+        table = [[str(cell) for cell in row] for row in table]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        return "\n".join(
+            "  ".join(map(str.ljust, row, widths)).rstrip() for row in table
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.rows[0])
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(str(cell))}</td>" for cell in row.values())
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def training_plan(
+    model: keras.Model, groups: Groups | None = None
+) -> TrainingPlan:
+    """A table of what will train: print it, or show it in a notebook.
+
+    Args:
+        model: A built model.
+        groups: Groups of layers; `layer_groups(model)` if None.
+
+    Returns:
+        A `TrainingPlan`. Its columns are group, layers, parameters, those
+        that train, learning rate, weight decay and what BatchNormalization
+        does.
+
+    Example:
+
+    >>> print(keras_fast.training_plan(model))
+    group  layers...parameters  trains  rate...decay  batchnorm
+    0      ...
+    """
+    groups = layer_groups(model) if groups is None else groups
+    optimizer = model.optimizer if model.compiled else None
+    return TrainingPlan(
+        tuple(_row(i, group, optimizer) for i, group in enumerate(groups))
+    )
+
+
+def _row(index: int, layers: Any, optimizer: Any) -> dict[str, Any]:
+    names = [layer.name for layer in layers]
+    shown = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    parameters = sum(layer.count_params() for layer in layers)
+    trained = [v for layer in layers for v in layer.trainable_variables]
+    rates, decay = "-", "-"
+    if optimizer is not None:
+        leaf = innermost(optimizer)
+        rate = values(leaf, "learning_rate", 0, 1)[0]
+        multiplier_of = leaf.__dict__.get("_multiplier_of", lambda _: 1.0)
+        scaled = {rate * multiplier_of(v) for v in trained}
+        rates = " to ".join(f"{r:.3g}" for r in sorted({*scaled})) or "0"
+        decay = f"{leaf.weight_decay or 0:.3g}" if trained else "0"
+    return {
+        "group": index,
+        "layers": f"{shown} ({len(names)})",
+        "parameters": f"{parameters:,}",
+        "trains": f"{sum(math.prod(v.shape) for v in trained):,}",
+        "rate": rates,
+        "decay": decay,
+        "batchnorm": _batchnorm(layers),
+    }
+
+
+def _batchnorm(layers: Any) -> str:
+    modes = {
+        "trains" if part.trainable else "frozen"
+        for layer in layers
+        for part in layer._flatten_layers()
+        if isinstance(part, keras.layers.BatchNormalization)
+    }
+    return " and ".join(sorted(modes)) or "-"
