@@ -69,7 +69,7 @@ def layer_groups(
         parts = [*body, np.arange(len(layers) - head, len(layers))]
     else:
         parts = np.array_split(np.arange(len(layers)), num_groups)
-    return [[layers[i] for i in part] for part in parts]
+    return [[layers[int(i)] for i in part] for part in parts]
 
 
 def layer_multipliers(

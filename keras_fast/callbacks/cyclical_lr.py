@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from keras_fast import schedules
 from keras_fast._checks import fraction, non_negative, one_of, positive, whole
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
+from keras_fast.schedules import triangular
 
 MODES = ("triangular", "triangular2", "exp_range")
 
@@ -48,7 +48,7 @@ class CyclicalLR(ParamScheduler):
         self.step_size = whole("step_size", step_size)
         self.gamma = fraction("gamma", gamma)
         self._triangular = partial(
-            schedules.triangular,
+            triangular,
             base_lr=non_negative("base_lr", base_lr),
             max_lr=positive("max_lr", max_lr),
             mode=one_of("mode", mode, MODES),

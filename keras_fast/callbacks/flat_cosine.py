@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from keras_fast import schedules
 from keras_fast._checks import at_least, fraction, positive
 from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.schedules import flat_cosine
 
 
 class FlatCosine(ParamScheduler):
@@ -41,7 +41,7 @@ class FlatCosine(ParamScheduler):
     ):
         super().__init__(
             learning_rate=partial(
-                schedules.flat_cosine,
+                flat_cosine,
                 max_lr=positive("max_lr", max_lr),
                 pct_start=fraction("pct_start", pct_start),
                 final_div_factor=at_least(

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_fast import curves, plots, schedules
 from keras_fast._checks import at_least, momentum, positive, whole
 from keras_fast.callbacks._loss_tape import LossTape, by_update
 from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.curves import smooth, suggest
+from keras_fast.plots import plot_lr_find
+from keras_fast.schedules import exponential
 
 # Executions between two looks at the losses: a look waits for the device.
 LOOK_EVERY = 10
@@ -67,7 +69,7 @@ class LRFinderResult:
         self, ax: Any = None, skip_start: int = 10, skip_end: int = 5
     ) -> Any:
         """Draw the losses over the rates and return the matplotlib `Axes`."""
-        return plots.plot_lr_find(
+        return plot_lr_find(
             self.learning_rates,
             self.losses,
             self.smoothed_losses,
@@ -131,8 +133,8 @@ class LRFinder(ParamScheduler):
         self.num_steps = whole("num_steps", num_steps, 6)
         self.stop_factor = at_least("stop_factor", stop_factor, 1)
         self.smoothing = momentum("smoothing", smoothing)
-        self._sweep = partial(schedules.exponential, start=start_lr, end=end_lr)
-        self._losses = None
+        self._sweep = partial(exponential, start=start_lr, end=end_lr)
+        self._losses: Any = None
         super().__init__(learning_rate=self._sweep)
 
     @property
@@ -148,9 +150,9 @@ class LRFinder(ParamScheduler):
         return LRFinderResult(
             learning_rates=rates,
             losses=losses,
-            smoothed_losses=curves.smooth(losses, self.smoothing),
+            smoothed_losses=smooth(losses, self.smoothing),
             stop_reason=reason,
-            suggestions=curves.suggest(rates, losses, self.num_steps),
+            suggestions=suggest(rates, losses, self.num_steps),
         )
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -185,7 +187,7 @@ class LRFinder(ParamScheduler):
         finite = np.isfinite(losses)
         if not finite.all():
             losses = losses[: finite.argmin()]
-        smoothed = curves.smooth(losses, self.smoothing)
+        smoothed = smooth(losses, self.smoothing)
         lowest = np.minimum.accumulate(smoothed)
         # Written as a distance: a loss may be negative.
         above = smoothed - lowest > (self.stop_factor - 1) * np.abs(lowest)

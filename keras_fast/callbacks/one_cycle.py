@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from keras_fast import schedules
 from keras_fast._checks import at_least, fraction, momentum, one_of, positive
 from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.schedules import cosine, join, linear, one_cycle
 
 
 class OneCycle(ParamScheduler):
@@ -56,7 +56,7 @@ class OneCycle(ParamScheduler):
         one_of("anneal", anneal, ("cosine", "linear"))
         functions = {
             "learning_rate": partial(
-                schedules.one_cycle,
+                one_cycle,
                 max_lr=positive("max_lr", max_lr),
                 pct_start=fraction("pct_start", pct_start),
                 div_factor=at_least("div_factor", div_factor, 1),
@@ -68,8 +68,8 @@ class OneCycle(ParamScheduler):
         }
         if momentums is not None:
             start, peak, end = _three(momentums)
-            shape = getattr(schedules, anneal)
-            functions["momentum"] = schedules.join(
+            shape = cosine if anneal == "cosine" else linear
+            functions["momentum"] = join(
                 (pct_start, 1 - pct_start),
                 (
                     partial(shape, start=start, end=peak),

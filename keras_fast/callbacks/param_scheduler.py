@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast import plots
 from keras_fast._checks import function, whole
 from keras_fast._live import ROWS, attach, trace_with
 from keras_fast._unwrap import batches_per_update
+from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
 NAMES = ("learning_rate", "momentum", "beta_2", "weight_decay")
@@ -98,7 +98,7 @@ class ParamScheduler(keras.callbacks.Callback):
         ax: Any = None,
     ) -> Any:
         """Draw `curve` and return the matplotlib `Axes`."""
-        return plots.plot_schedule(self.curve(num_updates, epochs), ax=ax)
+        return plot_schedule(self.curve(num_updates, epochs), ax=ax)
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model

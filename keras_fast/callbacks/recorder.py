@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast import plots
 from keras_fast._live import values
 from keras_fast._unwrap import batches_per_update, innermost
 from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
+from keras_fast.plots import plot_losses, plot_schedule
 
 NAMES = ("learning_rate", "momentum")
 
@@ -56,7 +56,7 @@ class Recorder(keras.callbacks.Callback):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses and return the matplotlib `Axes`."""
-        return plots.plot_losses(self.losses, ax=ax)
+        return plot_losses(self.losses, ax=ax)
 
     def plot_schedule(self, ax: Any = None) -> Any:
         """Draw learning rate and momentum and return the `Axes`."""
@@ -66,7 +66,7 @@ class Recorder(keras.callbacks.Callback):
             for name, array in recorded.items()
             if not np.isnan(array).all()
         }
-        return plots.plot_schedule(drawn, ax=ax)
+        return plot_schedule(drawn, ax=ax)
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model

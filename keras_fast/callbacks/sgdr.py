@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_fast import schedules
 from keras_fast._checks import at_least, positive, whole
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
+from keras_fast.schedules import sgdr
 
 
 class SGDR(ParamScheduler):
@@ -57,7 +57,7 @@ class SGDR(ParamScheduler):
         self.cycle_len = positive("cycle_len", cycle_len)
         self.cycle_mult = at_least("cycle_mult", cycle_mult, 1)
         self._sgdr = partial(
-            schedules.sgdr,
+            sgdr,
             max_lr=positive("max_lr", max_lr),
             cycle_mult=self.cycle_mult,
             min_lr=min_lr,

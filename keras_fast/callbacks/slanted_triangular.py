@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from keras_fast import schedules
 from keras_fast._checks import at_least, fraction, positive
 from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.schedules import slanted_triangular
 
 
 class SlantedTriangular(ParamScheduler):
@@ -37,7 +37,7 @@ class SlantedTriangular(ParamScheduler):
     ):
         super().__init__(
             learning_rate=partial(
-                schedules.slanted_triangular,
+                slanted_triangular,
                 max_lr=positive("max_lr", max_lr),
                 cut_frac=fraction("cut_frac", cut_frac),
                 ratio=at_least("ratio", ratio, 1),
