@@ -165,10 +165,12 @@ class _Loan(keras.Variable):
     __hash__ = object.__hash__
 
 
-def attach(optimizer: keras.optimizers.Optimizer) -> Live:
+def attach(
+    optimizer: keras.optimizers.Optimizer, live: Live | None = None
+) -> Live:
     """Make the hyperparameters of this optimizer instance live, once."""
     leaf = innermost(optimizer)
-    live = leaf.__dict__.get("_live") or Live(leaf)
+    live = leaf.__dict__.get("_live") or live or Live(leaf)
     for each in chain(optimizer):
         if each.__dict__.get("_live") is not live:
             _hook(each, live)

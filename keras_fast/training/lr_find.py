@@ -11,6 +11,7 @@ from keras_fast._state import build, preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
 from keras_fast.callbacks.lr_finder import LRFinderResult
+from keras_fast.training._sweep import keep, reuse
 
 # The sweep decides these itself, or has no use for them.
 REFUSED = (
@@ -89,6 +90,7 @@ def lr_find(
         batch, x = _endless(x)
     build(model, batch, x=x, y=y, **fit_kwargs)
     with preserved(model):
+        parts = reuse(model)
         model.fit(
             x,
             y,
@@ -97,7 +99,8 @@ def lr_find(
             callbacks=callbacks,
             **{"verbose": 0} | fit_kwargs,
         )
-        result = finder.result
+        result, compiled = finder.result, keep(model, parts)
+    model.__dict__.update(compiled)
     if not len(result.losses) and result.stop_reason == "completed":
         raise ValueError(
             "`x` must have at least one batch. Check the length of the data. "

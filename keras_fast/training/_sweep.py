@@ -1,0 +1,71 @@
+"""How does a second sweep do without a second trace?
+
+A sweep leaves no trace in the model, so what it compiled is kept beside it
+and put in again for the next one, as long as it still fits.
+"""
+
+from typing import Any
+
+import keras
+
+from keras_fast._live import TRACED, attach
+from keras_fast._unwrap import innermost
+
+__all__ = ["keep", "reuse"]
+
+KEPT = "_keras_fast_sweep"
+ATTRIBUTES = ("train_function", "compute_loss", TRACED, "_keras_fast_loss_tape")
+
+
+def reuse(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    """Put in what an earlier sweep compiled, if it was for this model's state.
+
+    Returns:
+        What the model consists of before the sweep, for `keep`.
+    """
+    parts = _parts(model)
+    kept = model.__dict__.get(KEPT)
+    if kept is not None and _same(kept["parts"], parts):
+        attach(model.optimizer, kept["live"])
+        model.__dict__.update(kept["attributes"])
+    return parts
+
+
+def keep(model: keras.Model, parts: tuple[list[Any], list[Any]]) -> dict:
+    """What to put into the model's `__dict__` once it is restored."""
+    return {
+        KEPT: {
+            "parts": parts,
+            "live": innermost(model.optimizer).__dict__["_live"],
+            "attributes": {name: model.__dict__[name] for name in ATTRIBUTES},
+        }
+    }
+
+
+def _parts(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    """All that a compiled step depends on: objects, and plain settings."""
+    objects = [
+        model.optimizer,
+        innermost(model.optimizer).__dict__.get("_live"),
+        model._compile_loss,
+        model._compile_metrics,
+        *model.optimizer.variables,
+        *model.variables,
+    ]
+    settings = [
+        model.steps_per_execution,
+        model.jit_compile,
+        model.run_eagerly,
+        *(layer.trainable for layer in model._flatten_layers()),
+    ]
+    return objects, settings
+
+
+def _same(
+    a: tuple[list[Any], list[Any]], b: tuple[list[Any], list[Any]]
+) -> bool:
+    return (
+        a[1] == b[1]
+        and len(a[0]) == len(b[0])
+        and all(x is y for x, y in zip(a[0], b[0], strict=True))
+    )
