@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import keras_fast
 from keras_fast.callbacks import SGDR, OneCycle, Recorder
-from keras_fast.plots import plot_losses, plot_schedule
+from keras_fast.plots import plot_losses
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -71,12 +71,30 @@ def train(data, epochs, scheduler=None):
         y_train,
         batch_size=BATCH_SIZE,
         epochs=epochs,
-        callbacks=[recorder, *([scheduler] if scheduler else [])],
+        callbacks=[*([scheduler] if scheduler else []), recorder],
         verbose=0,
     )
     seconds = time.perf_counter() - start
     accuracy = model.evaluate(x_test, y_test, verbose=0)[1]
     return accuracy, seconds, recorder
+
+
+def draw_schedules(recorders):
+    """What each update used, as it was recorded during the training."""
+    figure, axes = plt.subplots(
+        2, figsize=(7, 5), sharex=True, layout="constrained"
+    )
+    for name, recorder in recorders.items():
+        axes[0].plot(recorder.learning_rates, lw=2, label=name)
+        axes[1].plot(recorder.momentums, lw=2, label=name)
+    axes[0].set_ylabel("learning rate")
+    axes[1].set_ylabel("momentum (beta_1)")
+    axes[1].set_xlabel("update")
+    axes[0].set_title("What each update used")
+    axes[0].legend(loc="upper right", framealpha=0.9)
+    for ax in axes:
+        ax.grid(alpha=0.25)
+    return axes[0]
 
 
 def save(ax, name):
@@ -101,11 +119,10 @@ def main():
     print(f"lr_find suggests {rate:.1e} after {seconds:.1f} s\n")
 
     # 2. What does each way of training make of it?
-    restarts = SGDR(rate, cycle_len=1, cycle_mult=2)
     long = SGDR.num_epochs(3, cycle_len=1, cycle_mult=2)
     short = 5
+    restarts = SGDR(rate, cycle_len=1, cycle_mult=2)
     runs = (
-        ("constant", 1e-3, short, None),
         ("1cycle", rate, short, OneCycle(rate)),
         ("constant", 1e-3, long, None),
         ("SGDR", rate, long, restarts),
@@ -122,11 +139,14 @@ def main():
 
     # 3. What happened? `recorders` has the long run of each name.
     print("\nPictures:")
-    save(found.plot(), "lr_find.png")
-    rates = {name: r.learning_rates for name, r in recorders.items()}
-    ax = plot_schedule(rates)
-    save(ax, "schedule.png")
-    ax = plot_losses({name: r.losses for name, r in recorders.items()})
+    ax = found.plot()
+    ax.set_title("lr_find: one sweep, and the rates that it suggests")
+    save(ax, "lr_find.png")
+    save(draw_schedules(recorders), "schedule.png")
+    losses = {name: recorder.losses for name, recorder in recorders.items()}
+    ax = plot_losses(losses, smoothing=0.9)
+    ax.set_yscale("log")
+    ax.set_title("Training loss: each update, and smoothed")
     save(ax, "loss.png")
 
 

@@ -31,10 +31,9 @@ def linear(progress: float, start: float, end: float) -> float:
     Raises:
         ValueError: An argument is NaN or infinite.
 
-    Example:
-
-    >>> linear(0.25, 1.0, 3.0)
-    1.5
+    Examples:
+        >>> linear(0.25, 1.0, 3.0)
+        1.5
     """
     return mix(clamped(progress), start, end)
 
@@ -53,10 +52,9 @@ def cosine(progress: float, start: float, end: float) -> float:
     Raises:
         ValueError: An argument is NaN or infinite.
 
-    Example:
-
-    >>> round(cosine(0.25, 1.0, 0.0), 4)
-    0.8536
+    Examples:
+        >>> round(cosine(0.25, 1.0, 0.0), 4)
+        0.8536
     """
     share = (1 + math.cos(math.pi * (1 - clamped(progress)))) / 2
     return mix(share, start, end)
@@ -76,10 +74,9 @@ def exponential(progress: float, start: float, end: float) -> float:
     Raises:
         ValueError: `start` or `end` is 0 or less.
 
-    Example:
-
-    >>> round(exponential(0.5, 1e-4, 1e-2), 6)
-    0.001
+    Examples:
+        >>> round(exponential(0.5, 1e-4, 1e-2), 6)
+        0.001
     """
     progress = clamped(progress)
     start = positive("start", start)
@@ -107,10 +104,9 @@ def polynomial(
     Raises:
         ValueError: `power` is 0 or less, or an argument is not finite.
 
-    Example:
-
-    >>> polynomial(0.5, 0.0, 1.0, power=3.0)
-    0.125
+    Examples:
+        >>> polynomial(0.5, 0.0, 1.0, power=3.0)
+        0.125
     """
     power = positive("power", power)
     return mix(clamped(progress) ** power, start, end)
@@ -136,14 +132,13 @@ def join(
         ValueError: The fractions do not sum to 1, or there are not as many
             as schedules.
 
-    Example:
-
-    >>> from functools import partial
-    >>> warm = partial(linear, start=0.0, end=1.0)
-    >>> cool = partial(cosine, start=1.0, end=0.0)
-    >>> schedule = join([0.2, 0.8], [warm, cool])
-    >>> [round(schedule(p), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
-    [0.0, 0.5, 1.0, 0.5, 0.0]
+    Examples:
+        >>> from functools import partial
+        >>> warm = partial(linear, start=0.0, end=1.0)
+        >>> cool = partial(cosine, start=1.0, end=0.0)
+        >>> schedule = join([0.2, 0.8], [warm, cool])
+        >>> [round(schedule(p), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     for schedule in schedules:
         function("schedules", schedule)

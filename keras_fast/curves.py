@@ -44,10 +44,9 @@ def smooth(losses: ArrayLike, beta: float = 0.98) -> Floats:
     Returns:
         The averages. From the first NaN on they are NaN.
 
-    Example:
-
-    >>> smooth([1.0, 2.0, 2.0], beta=0.5).round(3).tolist()
-    [1.0, 1.667, 1.857]
+    Examples:
+        >>> smooth([1.0, 2.0, 2.0], beta=0.5).round(3).tolist()
+        [1.0, 1.667, 1.857]
     """
     beta = between("beta", beta, 0, 1)
     if beta == 1:
@@ -83,12 +82,11 @@ def suggest(
     Returns:
         A rate or None for `highest`, `valley`, `slide`, `minimum`, `steep`.
 
-    Example:
-
-    >>> rates = np.geomspace(1e-7, 10.0, 100)
-    >>> curve = 1 + (np.log10(rates) + 2) ** 2
-    >>> list(suggest(rates, curve))
-    ['highest', 'valley', 'slide', 'minimum', 'steep']
+    Examples:
+        >>> rates = np.geomspace(1e-7, 10.0, 100)
+        >>> curve = 1 + (np.log10(rates) + 2) ** 2
+        >>> list(suggest(rates, curve))
+        ['highest', 'valley', 'slide', 'minimum', 'steep']
     """
     rates, values = _checked(learning_rates, losses)
     begin = (len(rates) if num_steps is None else num_steps) // 10
@@ -125,12 +123,11 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     Returns:
         The rate, or None if the loss never clearly falls.
 
-    Example:
-
-    >>> rates = np.geomspace(1e-7, 10.0, 100)
-    >>> curve = np.minimum(2.0, 1 + np.abs(np.log10(rates) + 2))
-    >>> round(highest(rates, curve), 4)
-    0.0046
+    Examples:
+        >>> rates = np.geomspace(1e-7, 10.0, 100)
+        >>> curve = np.minimum(2.0, 1 + np.abs(np.log10(rates) + 2))
+        >>> round(highest(rates, curve), 4)
+        0.0046
     """
     rates, values = _checked(learning_rates, losses)
     if len(rates) < _FEWEST:

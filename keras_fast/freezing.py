@@ -39,11 +39,10 @@ def freeze_to(
     Raises:
         ValueError: There is no such group.
 
-    Example:
-
-    >>> keras_fast.freeze_to(model, -1)
-    >>> len(model.trainable_variables)
-    2
+    Examples:
+        >>> keras_fast.freeze_to(model, -1)
+        >>> len(model.trainable_variables)
+        2
     """
     groups = _default_groups(model) if groups is None else groups
     group = whole("group", group, -len(groups))
@@ -70,11 +69,10 @@ def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
         model: The model.
         train_batchnorm: See `freeze_to`.
 
-    Example:
-
-    >>> keras_fast.freeze(model)
-    >>> [layer.trainable for layer in model.layers]
-    [False, False, True]
+    Examples:
+        >>> keras_fast.freeze(model)
+        >>> [layer.trainable for layer in model.layers]
+        [False, False, True]
     """
     groups = _default_groups(model)
     freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
@@ -86,12 +84,11 @@ def unfreeze(model: keras.Model) -> None:
     Args:
         model: The model.
 
-    Example:
-
-    >>> keras_fast.freeze(model)
-    >>> keras_fast.unfreeze(model)
-    >>> len(model.trainable_variables)
-    6
+    Examples:
+        >>> keras_fast.freeze(model)
+        >>> keras_fast.unfreeze(model)
+        >>> len(model.trainable_variables)
+        6
     """
     _open(model)
     _take_effect(model)

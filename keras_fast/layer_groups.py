@@ -51,10 +51,10 @@ def layer_groups(
         ValueError: The order of the layers can't be known, as in a subclassed
             model; the model is not built; or it has too few layers.
 
-    Example:
-
-    >>> [[layer.units for layer in g] for g in keras_fast.layer_groups(model)]
-    [[8], [8], [1]]
+    Examples:
+        >>> groups = keras_fast.layer_groups(model)
+        >>> [[layer.units for layer in group] for group in groups]
+        [[8], [8], [1]]
     """
     num_groups = whole("num_groups", num_groups)
     layers, head = _ordered_layers(model)
@@ -97,10 +97,9 @@ def layer_multipliers(
     Raises:
         ValueError: A rate that is not above 0, or not one for each group.
 
-    Example:
-
-    >>> keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))
-    [0.01, 0.01, 0.1, 0.1, 1.0, 1.0]
+    Examples:
+        >>> keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))
+        [0.01, 0.01, 0.1, 0.1, 1.0, 1.0]
 
     Reference:
 

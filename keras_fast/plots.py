@@ -48,13 +48,12 @@ def plot_lr_find(
     Returns:
         The Axes.
 
-    Example:
-
-    >>> rates = np.geomspace(1e-7, 10.0, 100)
-    >>> losses = 1 + (np.log10(rates) + 2) ** 2
-    >>> ax = plot_lr_find(rates, losses, losses, {"minimum": 1e-3})
-    >>> ax.get_xlabel()
-    'learning rate (log scale)'
+    Examples:
+        >>> rates = np.geomspace(1e-7, 10.0, 100)
+        >>> losses = 1 + (np.log10(rates) + 2) ** 2
+        >>> ax = plot_lr_find(rates, losses, losses, {"minimum": 1e-3})
+        >>> ax.get_xlabel()
+        'learning rate (log scale)'
     """
     rates, losses, smoothed = _floats(learning_rates, losses, smoothed)
     if len(rates) > sum(skip):
@@ -98,11 +97,10 @@ def plot_schedule(
     Returns:
         The Axes of the first curve.
 
-    Example:
-
-    >>> ax = plot_schedule({"learning_rate": [0.1, 1.0, 0.1]})
-    >>> ax.get_ylabel()
-    'learning rate'
+    Examples:
+        >>> ax = plot_schedule({"learning_rate": [0.1, 1.0, 0.1]})
+        >>> ax.get_ylabel()
+        'learning rate'
     """
     ax = _axes(ax)
     other = ax.twinx() if len(curves) > 1 else ax
@@ -148,11 +146,10 @@ def plot_losses(
     Returns:
         The Axes.
 
-    Example:
-
-    >>> ax = plot_losses({"1cycle": [2.0, 1.0], "constant": [2.0, 1.5]})
-    >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['1cycle', 'constant']
+    Examples:
+        >>> ax = plot_losses({"1cycle": [2.0, 1.0], "constant": [2.0, 1.5]})
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['1cycle', 'constant']
     """
     runs = losses if isinstance(losses, Mapping) else {"": losses}
     ax = _axes(ax)

@@ -66,10 +66,9 @@ def one_cycle(
         ValueError: `max_lr` is not above 0, `pct_start` not between 0 and 1,
             a factor below 1, or `anneal` unknown.
 
-    Example:
-
-    >>> [round(one_cycle(p, 1.0), 5) for p in (0.0, 0.25, 1.0)]
-    [0.04, 1.0, 1e-05]
+    Examples:
+        >>> [round(one_cycle(p, 1.0), 5) for p in (0.0, 0.25, 1.0)]
+        [0.04, 1.0, 1e-05]
 
     Reference:
 
@@ -115,11 +114,11 @@ def sgdr(
         ValueError: `cycle_len` or `max_lr` is not above 0, `cycle_mult` is
             below 1, or `min_lr` is above `max_lr`.
 
-    Example:
-
-    >>> times = (0.0, 1 / 6, 1 / 3, 2 / 3, 1.0)
-    >>> [round(sgdr(p, 1.0, cycle_len=1 / 3, cycle_mult=2), 3) for p in times]
-    [1.0, 0.5, 1.0, 0.5, 0.0]
+    Examples:
+        >>> times = (0.0, 1 / 6, 1 / 3, 2 / 3, 1.0)
+        >>> cycles = {"cycle_len": 1 / 3, "cycle_mult": 2}
+        >>> [round(sgdr(p, 1.0, **cycles), 3) for p in times]
+        [1.0, 0.5, 1.0, 0.5, 0.0]
 
     Reference:
 
@@ -163,10 +162,10 @@ def triangular(
         ValueError: `base_lr` is above `max_lr`, `step_size` not above 0,
             `gamma` outside its range, or `mode` unknown.
 
-    Example:
-
-    >>> [triangular(p, 1.0, 3.0, step_size=0.25) for p in (0.0, 0.25, 0.375)]
-    [1.0, 3.0, 2.0]
+    Examples:
+        >>> times = (0.0, 0.25, 0.375)
+        >>> [triangular(p, 1.0, 3.0, step_size=0.25) for p in times]
+        [1.0, 3.0, 2.0]
 
     Reference:
 
@@ -208,10 +207,9 @@ def slanted_triangular(
         ValueError: `max_lr` is not above 0, `cut_frac` not between 0 and 1,
             or `ratio` below 1.
 
-    Example:
-
-    >>> [slanted_triangular(p, 3.2) for p in (0.0, 0.1, 1.0)]
-    [0.1, 3.2, 0.1]
+    Examples:
+        >>> [slanted_triangular(p, 3.2) for p in (0.0, 0.1, 1.0)]
+        [0.1, 3.2, 0.1]
 
     Reference:
 
@@ -250,10 +248,9 @@ def flat_cosine(
         ValueError: `max_lr` is not above 0, `pct_start` not between 0 and 1,
             or the factor below 1.
 
-    Example:
-
-    >>> [round(flat_cosine(p, 1.0), 5) for p in (0.0, 0.75, 0.875, 1.0)]
-    [1.0, 1.0, 0.50001, 1e-05]
+    Examples:
+        >>> [round(flat_cosine(p, 1.0), 5) for p in (0.0, 0.75, 0.875, 1.0)]
+        [1.0, 1.0, 0.50001, 1e-05]
     """
     return one_cycle(
         progress,

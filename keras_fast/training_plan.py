@@ -53,11 +53,10 @@ def training_plan(
         that train, learning rate, weight decay and what BatchNormalization
         does.
 
-    Example:
-
-    >>> print(keras_fast.training_plan(model))
-    group  layers...parameters  trains  rate...decay  batchnorm
-    0      ...
+    Examples:
+        >>> print(keras_fast.training_plan(model))
+        group  layers...parameters  trains  rate...decay  batchnorm
+        0      ...
     """
     groups = layer_groups(model) if groups is None else groups
     optimizer = model.optimizer if model.compiled else None

@@ -25,11 +25,10 @@ class CyclicalLR(ParamScheduler):
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 
-    Example:
-
-    >>> from keras_fast.callbacks import CyclicalLR
-    >>> CyclicalLR(1.0, 3.0, step_size=2).curve(5)["learning_rate"]
-    array([1., 2., 3., 2., 1.])
+    Examples:
+        >>> from keras_fast.callbacks import CyclicalLR
+        >>> CyclicalLR(1.0, 3.0, step_size=2).curve(5)["learning_rate"]
+        array([1., 2., 3., 2., 1.])
 
     Reference:
 

@@ -20,12 +20,11 @@ class FlatCosine(ParamScheduler):
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 
-    Example:
-
-    >>> from keras_fast.callbacks import FlatCosine
-    >>> history = model.fit(x, y, verbose=0, callbacks=[FlatCosine(0.01)])
-    >>> FlatCosine(0.01).curve(8)["learning_rate"].round(4)[-3:]
-    array([0.01 , 0.01 , 0.005])
+    Examples:
+        >>> from keras_fast.callbacks import FlatCosine
+        >>> history = model.fit(x, y, verbose=0, callbacks=[FlatCosine(0.01)])
+        >>> FlatCosine(0.01).curve(8)["learning_rate"].round(4)[-3:]
+        array([0.01 , 0.01 , 0.005])
 
     Reference:
 

@@ -33,11 +33,10 @@ class LRFinderResult:
             point, by `"highest"`, `"valley"`, `"slide"`, `"minimum"` and
             `"steep"`.
 
-    Example:
-
-    >>> result = keras_fast.lr_find(model, x, y)
-    >>> sorted(result.suggestions)
-    ['highest', 'minimum', 'slide', 'steep', 'valley']
+    Examples:
+        >>> result = keras_fast.lr_find(model, x, y)
+        >>> sorted(result.suggestions)
+        ['highest', 'minimum', 'slide', 'steep', 'valley']
     """
 
     learning_rates: np.ndarray
@@ -98,15 +97,14 @@ class LRFinder(ParamScheduler):
         ValueError: An argument is out of its range, or `start_lr` is not
             below `end_lr`.
 
-    Example:
-
-    >>> from keras_fast.callbacks import LRFinder
-    >>> finder = LRFinder(num_steps=50)
-    >>> history = model.fit(
-    ...     x, y, epochs=50, verbose=0, callbacks=[finder]
-    ... )
-    >>> len(finder.result.losses) <= 50
-    True
+    Examples:
+        >>> from keras_fast.callbacks import LRFinder
+        >>> finder = LRFinder(num_steps=50)
+        >>> history = model.fit(
+        ...     x, y, epochs=50, verbose=0, callbacks=[finder]
+        ... )
+        >>> len(finder.result.losses) <= 50
+        True
 
     Reference:
 

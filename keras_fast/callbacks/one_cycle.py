@@ -30,12 +30,11 @@ class OneCycle(ParamScheduler):
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 
-    Example:
-
-    >>> from keras_fast.callbacks import OneCycle
-    >>> history = model.fit(x, y, verbose=0, callbacks=[OneCycle(0.01)])
-    >>> OneCycle(0.01).curve(4)["learning_rate"].round(4)
-    array([0.0004, 0.01  , 0.0075, 0.0025])
+    Examples:
+        >>> from keras_fast.callbacks import OneCycle
+        >>> history = model.fit(x, y, verbose=0, callbacks=[OneCycle(0.01)])
+        >>> OneCycle(0.01).curve(4)["learning_rate"].round(4)
+        array([0.0004, 0.01  , 0.0075, 0.0025])
 
     Reference:
 

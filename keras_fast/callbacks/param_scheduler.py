@@ -40,17 +40,16 @@ class ParamScheduler(keras.callbacks.Callback):
             `LearningRateSchedule`, or the length of an epoch is unknown.
         TypeError: A schedule that can't be called.
 
-    Example:
-
-    >>> from functools import partial
-    >>> from keras_fast.callbacks import ParamScheduler
-    >>> from keras_fast.schedules import linear
-    >>> scheduler = ParamScheduler(
-    ...     learning_rate=partial(linear, start=1e-2, end=0.0)
-    ... )
-    >>> history = model.fit(x, y, verbose=0, callbacks=[scheduler])
-    >>> scheduler.curve(4)["learning_rate"]
-    array([0.01  , 0.0075, 0.005 , 0.0025])
+    Examples:
+        >>> from functools import partial
+        >>> from keras_fast.callbacks import ParamScheduler
+        >>> from keras_fast.schedules import linear
+        >>> scheduler = ParamScheduler(
+        ...     learning_rate=partial(linear, start=1e-2, end=0.0)
+        ... )
+        >>> history = model.fit(x, y, verbose=0, callbacks=[scheduler])
+        >>> scheduler.curve(4)["learning_rate"]
+        array([0.01  , 0.0075, 0.005 , 0.0025])
 
     Reference:
 

@@ -21,17 +21,17 @@ class Recorder(keras.callbacks.Callback):
     of its last update also enter `logs`, so `History` shows them, and so do
     `CSVLogger` and `TensorBoard` that stand behind this callback.
 
-    Example:
-
-    >>> from keras_fast.callbacks import OneCycle, Recorder
-    >>> recorder = Recorder()
-    >>> history = model.fit(
-    ...     x, y, batch_size=8, verbose=0, callbacks=[OneCycle(0.01), recorder]
-    ... )
-    >>> recorder.learning_rates.round(4)
-    array([0.0004, 0.01  , 0.0075, 0.0025])
-    >>> recorder.losses.shape
-    (4,)
+    Examples:
+        >>> from keras_fast.callbacks import OneCycle, Recorder
+        >>> recorder = Recorder()
+        >>> callbacks = [OneCycle(0.01), recorder]
+        >>> history = model.fit(
+        ...     x, y, batch_size=8, verbose=0, callbacks=callbacks
+        ... )
+        >>> recorder.learning_rates.round(4)
+        array([0.0004, 0.01  , 0.0075, 0.0025])
+        >>> recorder.losses.shape
+        (4,)
     """
 
     def __init__(self):

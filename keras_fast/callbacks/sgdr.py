@@ -29,16 +29,15 @@ class SGDR(ParamScheduler):
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 
-    Example:
-
-    >>> from keras_fast.callbacks import SGDR
-    >>> scheduler = SGDR(0.1, cycle_len=1, cycle_mult=2)
-    >>> epochs = SGDR.num_epochs(3, cycle_len=1, cycle_mult=2)
-    >>> epochs
-    7
-    >>> history = model.fit(
-    ...     x, y, epochs=epochs, verbose=0, callbacks=[scheduler]
-    ... )
+    Examples:
+        >>> from keras_fast.callbacks import SGDR
+        >>> scheduler = SGDR(0.1, cycle_len=1, cycle_mult=2)
+        >>> epochs = SGDR.num_epochs(3, cycle_len=1, cycle_mult=2)
+        >>> epochs
+        7
+        >>> history = model.fit(
+        ...     x, y, epochs=epochs, verbose=0, callbacks=[scheduler]
+        ... )
 
     Reference:
 

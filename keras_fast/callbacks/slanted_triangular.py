@@ -20,12 +20,11 @@ class SlantedTriangular(ParamScheduler):
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 
-    Example:
-
-    >>> from keras_fast.callbacks import SlantedTriangular
-    >>> scheduler = SlantedTriangular(0.32)
-    >>> scheduler.curve(10)["learning_rate"].round(3)[:3]
-    array([0.01 , 0.32 , 0.286])
+    Examples:
+        >>> from keras_fast.callbacks import SlantedTriangular
+        >>> scheduler = SlantedTriangular(0.32)
+        >>> scheduler.curve(10)["learning_rate"].round(3)[:3]
+        array([0.01 , 0.32 , 0.286])
 
     Reference:
 

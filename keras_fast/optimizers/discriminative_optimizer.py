@@ -40,15 +40,15 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
             scaled. When it is built: the number of multipliers is not that of
             the variables.
 
-    Example:
-
-    >>> from keras_fast.optimizers import DiscriminativeOptimizer
-    >>> multipliers = keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))
-    >>> model.compile(
-    ...     DiscriminativeOptimizer(keras.optimizers.Adam(1e-2), multipliers),
-    ...     loss="mse",
-    ... )
-    >>> history = model.fit(x, y, verbose=0)
+    Examples:
+        >>> from keras_fast.optimizers import DiscriminativeOptimizer
+        >>> rates = slice(1e-4, 1e-2)
+        >>> multipliers = keras_fast.layer_multipliers(model, rates)
+        >>> model.compile(
+        ...     DiscriminativeOptimizer(keras.optimizers.Adam(1e-2), multipliers),
+        ...     loss="mse",
+        ... )
+        >>> history = model.fit(x, y, verbose=0)
 
     Reference:
 

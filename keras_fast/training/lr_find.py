@@ -67,12 +67,11 @@ def lr_find(
             compiled, there is no data, or an argument of `fit()` that makes
             no sense here.
 
-    Example:
-
-    >>> result = keras_fast.lr_find(model, x, y, batch_size=16)
-    >>> result.learning_rates.shape == result.losses.shape
-    True
-    >>> ax = result.plot()
+    Examples:
+        >>> result = keras_fast.lr_find(model, x, y, batch_size=16)
+        >>> result.learning_rates.shape == result.losses.shape
+        True
+        >>> ax = result.plot()
 
     Reference:
 
