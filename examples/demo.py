@@ -81,17 +81,14 @@ def train(data, epochs, scheduler=None):
 
 def draw_schedules(recorders):
     """What each update used, as it was recorded during the training."""
-    figure, axes = plt.subplots(
-        2, figsize=(7, 5), sharex=True, layout="constrained"
-    )
+    _, axes = plt.subplots(2, figsize=(7, 5), sharex=True, layout="tight")
     for name, recorder in recorders.items():
         axes[0].plot(recorder.learning_rates, lw=2, label=name)
         axes[1].plot(recorder.momentums, lw=2, label=name)
     axes[0].set_ylabel("learning rate")
     axes[1].set_ylabel("momentum (beta_1)")
     axes[1].set_xlabel("update")
-    axes[0].set_title("What each update used")
-    axes[0].legend(loc="upper right", framealpha=0.9)
+    axes[0].legend()
     for ax in axes:
         ax.grid(alpha=0.25)
     return axes[0]
@@ -146,7 +143,6 @@ def main():
     losses = {name: recorder.losses for name, recorder in recorders.items()}
     ax = plot_losses(losses, smoothing=0.9)
     ax.set_yscale("log")
-    ax.set_title("Training loss: each update, and smoothed")
     save(ax, "loss.png")
 
 

@@ -3,9 +3,10 @@
 Keras bakes `momentum`, `beta_1` or `weight_decay` into the compiled step as
 constants. Here the step reads them from a table instead:
 
-1. `table` is a variable, a row a batch, a column a hyperparameter; NaN means
-   "not scheduled". `position`, another one, says which row is next. A new
-   schedule is new data in the table, never a new trace.
+1. `table` is a variable, a row a batch, two columns a hyperparameter: value
+   and 1 - value, of which float32 would lose digits. NaN means "not
+   scheduled". `position`, another one, says which row is next. A new schedule
+   is new data in the table, never a new trace.
 2. `apply` of this one optimizer instance is shadowed. For the time of the
    call it puts the row's values into the instance's `__dict__`, in the place
    of the plain numbers, and takes them back. So outside of the update the
@@ -25,16 +26,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fast._unwrap import (
-    chain,
-    innermost,
-    scope,
-    stateless,
-)
+from keras_fast._unwrap import chain, innermost, scope, stateless
 
 __all__ = ["ROWS", "TRACED", "Live", "attach", "detach", "trace_with", "values"]
 
-# Rows of the table: 64 KiB at most, and a new page every few seconds at most.
+# Rows of the table: 128 KiB at most, and a new page every few seconds at most.
 ROWS = 4096
 
 # The attributes that can be scheduled, the first that an optimizer has.
@@ -73,7 +69,9 @@ class Live:
         table = self._empty()
         for column, name in enumerate(self.columns):
             if name in self.schedules:
-                table[:, column] = self.schedules[name](batch, batch + ROWS)
+                value = self.schedules[name](batch, batch + ROWS)
+                table[:, 2 * column] = value
+                table[:, 2 * column + 1] = 1 - value
         self.table.assign(table)
         self.position.assign(0)
         self.start = batch
@@ -117,15 +115,13 @@ class Live:
         # Replicas take turns within this block: only the first of them finds
         # the plain values, and only the last gives them back.
         if not self._borrowers:
-            self._plain = {
-                attribute: attributes[attribute]
-                for attribute in self.columns.values()
-            }
+            self._plain = {a: attributes[a] for a in self.columns.values()}
         self._borrowers += 1
         row = ops.take(self.table, ops.minimum(self.position, ROWS - 1), axis=0)
         for column, attribute in enumerate(self.columns.values()):
             own = self._plain[attribute]
-            attributes[attribute] = _choose(row[column], own)
+            value, rest = row[2 * column], row[2 * column + 1]
+            attributes[attribute] = _choose(value, rest, own)
         try:
             yield
         finally:
@@ -134,7 +130,7 @@ class Live:
                 attributes.update(self._plain)
 
     def _empty(self) -> np.ndarray:
-        return np.full((ROWS, len(self.columns)), np.nan, "float32")
+        return np.full((ROWS, 2 * len(self.columns)), np.nan, "float32")
 
 
 class _Loan(keras.Variable):
@@ -144,8 +140,9 @@ class _Loan(keras.Variable):
     and RMSprop ask in Python whether there is momentum at all: there is.
     """
 
-    def __init__(self, value: Any):
+    def __init__(self, value: Any, rest: Any):
         self._value = value
+        self._rest = rest  # 1 - value
         self._dtype = keras.backend.standardize_dtype(value.dtype)
         self._shape = ()
         self._ndim = 0
@@ -161,6 +158,9 @@ class _Loan(keras.Variable):
 
     def __gt__(self, other: object) -> Any:
         return True if isinstance(other, int | float) else super().__gt__(other)
+
+    def __rsub__(self, other: object) -> Any:
+        return self._rest if other == 1 else super().__rsub__(other)
 
     __hash__ = object.__hash__
 
@@ -266,14 +266,17 @@ def _without_table(optimizer: Any, live: Live, name: str) -> Callable[..., Any]:
     return method
 
 
-def _choose(scheduled: Any, own: Any) -> Any:
+def _choose(scheduled: Any, rest: Any, own: Any) -> Any:
     """The scheduled value, or the optimizer's own where that is NaN."""
     try:
         value = float(scheduled)  # without a graph a number is a number
     except TypeError:
-        own = ops.cast(own, scheduled.dtype)
-        return _Loan(ops.where(ops.isnan(scheduled), own, scheduled))
+        return _Loan(_or(scheduled, own), _or(rest, 1 - own))
     return own if np.isnan(value) else value
+
+
+def _or(new: Any, old: Any) -> Any:
+    return ops.where(ops.isnan(new), ops.cast(old, new.dtype), new)
 
 
 def _attribute(optimizer: Any, name: str) -> str | None:
@@ -282,11 +285,8 @@ def _attribute(optimizer: Any, name: str) -> str | None:
 
 
 def _schedulable(value: Any) -> bool:
-    if isinstance(value, keras.Variable):
-        return True
-    return isinstance(value, float | int) and not (
-        isinstance(value, bool) or value == 0
-    )
+    number = isinstance(value, float | int) and not isinstance(value, bool)
+    return isinstance(value, keras.Variable) or (number and value != 0)
 
 
 def _variable(value: Any, name: str, dtype: str) -> keras.Variable:

@@ -46,7 +46,7 @@ def mlp(optimizer, *extra_layers, jit_compile=False, loss="mse", **arguments):
     for variable in model.trainable_variables:
         variable.assign(rng.normal(scale=0.5, size=variable.shape))
     model.compile(optimizer, loss, jit_compile=jit_compile, **arguments)
-    optimizer.build(model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -100,9 +100,7 @@ def weights(model):
 def state(model):
     """Every number that training changes, but the schedule's own."""
     variables = [*model.variables, *model.optimizer.variables]
-    return [
-        np.array(v.numpy()) for v in variables if "schedule" not in v.name
-    ]
+    return [np.array(v.numpy()) for v in variables if "schedule" not in v.name]
 
 
 def put(model, values):

@@ -1,0 +1,134 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+from helpers import EXECUTIONS, adam, by_hand, data, fit, mlp, sgd
+
+from keras_fast.callbacks import OneCycle, Recorder
+
+
+@pytest.mark.parametrize("executions", EXECUTIONS)
+def test_losses_are_those_of_train_on_batch(executions):
+    recorder = Recorder()
+    # Eleven batches, the last one short.
+    x, y = (array[:-1] for array in data(11))
+    fit(mlp(adam(), steps_per_execution=executions), x, y, recorder)
+    wanted = by_hand(mlp(adam(), run_eagerly=True), x, y, {})
+    assert recorder.losses.dtype == "float64"
+    np.testing.assert_allclose(recorder.losses, wanted, atol=1e-6)
+
+
+def test_weighted_losses():
+    x, y = data()
+    sample_weight = np.linspace(0.0, 2.0, len(x)).astype("float32")
+    recorder, reference = Recorder(), mlp(sgd())
+    fit(mlp(sgd()), x, y, recorder, epochs=1, sample_weight=sample_weight)
+    wanted = []
+    for start in range(0, len(x), 4):
+        rows = slice(start, start + 4)
+        reference.reset_metrics()
+        wanted.append(
+            reference.train_on_batch(
+                x[rows], y[rows], sample_weight=sample_weight[rows]
+            )
+        )
+    np.testing.assert_allclose(recorder.losses, wanted, atol=1e-6)
+
+
+def test_validation_and_other_losses_are_not_recorded():
+    x, y = data()
+    recorder, model = Recorder(), mlp(sgd())
+    fit(model, x, y, recorder, validation_data=(x, y))
+    assert recorder.losses.shape == (20,)
+    model.evaluate(x, y, verbose=0)
+    model.train_on_batch(x, y)
+    assert recorder.losses.shape == (20,)
+    fit(model, x, y, recorder, epochs=1)
+    assert recorder.losses.shape == (10,)
+
+
+def test_schedule_is_recorded_and_enters_the_logs(tmp_path):
+    recorder, scheduler = Recorder(), OneCycle(0.05)
+    path = tmp_path / "log.csv"
+    history = fit(
+        mlp(adam()),
+        *data(),
+        scheduler,
+        recorder,
+        keras.callbacks.CSVLogger(path),
+    ).history
+    curve = scheduler.curve(20)
+    np.testing.assert_allclose(
+        recorder.learning_rates, curve["learning_rate"], rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        recorder.momentums, curve["momentum"], rtol=1e-12
+    )
+    ends = [9, 19]
+    np.testing.assert_allclose(
+        history["learning_rate"], curve["learning_rate"][ends]
+    )
+    np.testing.assert_allclose(history["momentum"], curve["momentum"][ends])
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    np.testing.assert_allclose(
+        [float(row["momentum"]) for row in rows], curve["momentum"][ends]
+    )
+
+
+def test_order_of_the_callbacks_does_not_matter():
+    recorder, scheduler = Recorder(), OneCycle(0.05)
+    fit(mlp(adam()), *data(), recorder, scheduler)
+    np.testing.assert_allclose(
+        recorder.learning_rates, scheduler.curve(20)["learning_rate"]
+    )
+
+
+def test_own_hyperparameters_without_a_schedule():
+    recorder = Recorder()
+    history = fit(mlp(sgd()), *data(), recorder).history
+    np.testing.assert_allclose(recorder.learning_rates, [0.05] * 20)
+    np.testing.assert_allclose(recorder.momentums, [0.9] * 20)
+    np.testing.assert_allclose(history["learning_rate"], [0.05] * 2)
+
+
+def test_no_momentum_is_nan():
+    recorder = Recorder()
+    history = fit(
+        mlp(keras.optimizers.Adagrad(0.05)), *data(), recorder
+    ).history
+    assert np.isnan(recorder.momentums).all()
+    assert "momentum" not in history
+
+
+def test_accumulation():
+    recorder, scheduler = Recorder(), OneCycle(0.05)
+    model = mlp(adam(gradient_accumulation_steps=3))
+    fit(model, *data(), scheduler, recorder)
+    # Six updates of three batches; the last two batches make none.
+    np.testing.assert_allclose(
+        recorder.learning_rates, scheduler.curve(6)["learning_rate"]
+    )
+    reference = mlp(adam(gradient_accumulation_steps=3), run_eagerly=True)
+    batches = by_hand(reference, *data(), scheduler.curve(6))
+    np.testing.assert_allclose(
+        recorder.losses, batches[:18].reshape(6, 3).mean(axis=1), atol=1e-6
+    )
+
+
+def test_more_losses_than_the_tape_holds():
+    recorder = Recorder()
+    model = mlp(sgd())
+    x, y = data(1)
+    x, y = np.tile(x, (1100, 1)), np.tile(y, (1100, 1))
+    fit(model, x, y, recorder, epochs=1)
+    assert recorder.losses.shape == (1100,)
+    assert (recorder.losses > 0).all()
+
+
+def test_plots():
+    recorder = Recorder()
+    fit(mlp(sgd()), *data(), OneCycle(0.05), recorder)
+    assert recorder.plot().lines
+    assert recorder.plot_schedule().lines

@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+from helpers import data, fit, mlp, sgd
+
+from keras_fast.callbacks import SGDR
+
+
+def test_values():
+    half = (1 + np.sqrt(0.5)) / 2  # a quarter of the way down
+    np.testing.assert_allclose(
+        SGDR(1.0).curve(8, epochs=2)["learning_rate"],
+        [1, half, 0.5, 1 - half] * 2,
+        atol=1e-12,
+    )
+    rates = SGDR(3.0, cycle_mult=2, min_lr=1.0).curve(6, epochs=3)
+    np.testing.assert_allclose(
+        rates["learning_rate"],
+        [3, 2, 3, 1 + 2 * half, 2, 3 - 2 * half],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "epochs"),
+    [
+        ((1,), 1),
+        ((3,), 3),
+        ((3, 1, 2), 7),
+        ((2, 3, 3), 12),
+        ((4, 0.5), 2),
+        ((3, 0.5, 2), 3.5),
+        ((10, 0.1), 1),
+    ],
+)
+def test_num_epochs(arguments, epochs):
+    got = SGDR.num_epochs(*arguments)
+    assert got == pytest.approx(epochs, rel=1e-12)
+    assert isinstance(got, type(epochs))
+
+
+class Listener(keras.callbacks.Callback):
+    """Takes down after how many batches each cycle ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = 0
+        self.heard = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+
+    def on_cycle_end(self, cycle, logs):
+        self.heard.append((cycle, self.batches, "val_loss" in logs))
+
+
+# Ten batches an epoch. The scheduler stands last: it hears of a batch after
+# the listener has counted it.
+@pytest.mark.parametrize(
+    ("arguments", "epochs", "heard"),
+    [
+        (
+            {"cycle_len": 1, "cycle_mult": 2},
+            3,
+            [(0, 10, True), (1, 30, True)],
+        ),
+        (
+            {"cycle_len": 0.5},
+            2,
+            [(0, 5, False), (1, 10, True), (2, 15, False), (3, 20, True)],
+        ),
+        # The third cycle would end with epoch 4.5.
+        (
+            {"cycle_len": 1.5},
+            4,
+            [(0, 15, False), (1, 30, True)],
+        ),
+        # Cycles of two batches, and one more than an epoch holds.
+        (
+            {"cycle_len": 0.2},
+            1,
+            [(k, 2 * k + 2, k == 4) for k in range(5)],
+        ),
+    ],
+)
+def test_cycle_ends(arguments, epochs, heard):
+    listener = Listener()
+    x, y = data()
+    fit(
+        mlp(sgd()),
+        x,
+        y,
+        listener,
+        SGDR(0.01, **arguments),
+        epochs=epochs,
+        validation_data=(x[:4], y[:4]),
+    )
+    assert listener.heard == heard
+
+
+def test_cycle_ends_of_a_resumed_fit():
+    listener = Listener()
+    x, y = data()
+    fit(
+        mlp(sgd()),
+        x,
+        y,
+        listener,
+        SGDR(0.01, cycle_len=1, cycle_mult=2),
+        epochs=7,
+        initial_epoch=2,
+        validation_data=(x[:4], y[:4]),
+    )
+    # Cycle 0 ended with epoch 1, before this fit. 1 ends with 3, 2 with 7.
+    assert listener.heard == [(1, 10, True), (2, 50, True)]

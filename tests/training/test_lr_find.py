@@ -1,0 +1,443 @@
+import hashlib
+import pickle
+import random
+from functools import cache, partial
+
+import keras
+import numpy as np
+import pytest
+from helpers import (
+    BACKEND,
+    EXECUTIONS,
+    adam,
+    by_hand,
+    data,
+    fit,
+    mlp,
+    sgd,
+    state,
+)
+
+from keras_fast import LRFinderResult, lr_find
+from keras_fast.callbacks import OneCycle
+from keras_fast.optimizers import DiscriminativeOptimizer
+
+
+def in_groups():
+    return DiscriminativeOptimizer(adam(), [0.1, 0.1, 0.5, 0.5, 1.0, 1.0])
+
+
+# The optimizer and the policy of each.
+SET_UPS = {
+    "momentum": (sgd, "float32"),
+    "adam": (adam, "float32"),
+    "mixed_float16": (adam, "mixed_float16"),
+    "groups": (in_groups, "float32"),
+    "ema": (
+        partial(adam, use_ema=True, ema_overwrite_frequency=7),
+        "float32",
+    ),
+}
+
+
+def make(name, built=True):
+    """A model with statistics and random state of its own."""
+    optimizer, policy = SET_UPS[name]
+    keras.config.set_dtype_policy(policy)
+    try:
+        layers = [
+            keras.layers.Dense(5),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.2, seed=1),
+            keras.layers.Dense(1, dtype="float32"),
+        ]
+        model = keras.Sequential([keras.Input((4,))] * built + layers)
+        model.compile(optimizer(), "mse", metrics=["mae"])
+        return model
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@cache
+def trained(name):
+    model = make(name)
+    fit(model, *data(), epochs=1)
+    return model
+
+
+def traces(model):
+    """All that a caller could see of a sweep."""
+    variables = [
+        *model.variables,
+        *model.metrics_variables,
+        *model.optimizer.variables,
+    ]
+    digest = hashlib.sha256()
+    for variable in variables:
+        digest.update(variable.path.encode())
+        digest.update(np.array(variable.numpy()).tobytes())
+    digest.update(pickle.dumps(random.getstate()))
+    digest.update(pickle.dumps(np.random.get_state()))
+    return {
+        "variables": len(variables),
+        "digest": digest.hexdigest(),
+        "stop_training": model.stop_training,
+        "history": id(model.history),
+        "train_function": id(model.train_function),
+        "compute_loss": model.compute_loss,
+        "config": model.optimizer.get_config(),
+        "compiled": model.get_compile_config(),
+        "metrics": [m.name for m in model.metrics],
+    }
+
+
+def out_of_memory():
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.errors.ResourceExhaustedError(None, None, "OOM")
+    return MemoryError("OOM")
+
+
+class Raises(keras.callbacks.Callback):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 5:
+            raise self.error
+
+
+def failing_batches():
+    x, y = data()
+    for start in range(0, 20, 4):
+        yield x[start : start + 4], y[start : start + 4]
+    raise RuntimeError("lost the disk")
+
+
+def failures():
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return RuntimeError, tf.errors.OpError
+    return RuntimeError
+
+
+def leave(model, way):
+    x, y = data()
+    sweep = partial(lr_find, model, batch_size=4, num_steps=25)
+    match way:
+        case "normal":
+            assert sweep(x, y, end_lr=1e-3).stop_reason == "completed"
+        case "divergence":
+            result = sweep(x, y, start_lr=1e-3, end_lr=1e6)
+            assert result.stop_reason == "diverged"
+        case "nan":
+            y[30] = np.nan
+            result = sweep(x, y, end_lr=1e-3, shuffle=False)
+            assert result.stop_reason == "non_finite"
+            assert result.losses.shape == (7,)
+        case "short":
+            result = sweep(x[:4], y[:4], end_lr=1e-3)
+            assert result.losses.shape == (25,)
+        case "generator":
+            with pytest.raises(failures()):
+                lr_find(model, failing_batches(), num_steps=25)
+        case _:
+            error = {
+                "exception": ValueError("mine"),
+                "interrupt": KeyboardInterrupt(),
+                "memory": out_of_memory(),
+            }[way]
+            with pytest.raises(type(error)):
+                sweep(x, y, callbacks=[Raises(error)])
+
+
+WAYS = (
+    "normal",
+    "divergence",
+    "nan",
+    "exception",
+    "interrupt",
+    "memory",
+    "short",
+    "generator",
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SET_UPS)
+def test_leaves_no_trace(name, way):
+    model = trained(name)
+    model.stop_training = True
+    before = traces(model)
+    leave(model, way)
+    assert traces(model) == before
+
+
+@pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
+@pytest.mark.parametrize("name", SET_UPS)
+def test_next_fit_is_as_if_there_had_been_no_sweep(name, built):
+    ended = []
+    for sweeps in (False, True):
+        keras.utils.set_random_seed(3)
+        model = make(name, built)
+        if sweeps:
+            lr_find(model, *data(), batch_size=4, num_steps=25)
+        x, y = data()
+        # Shuffled: the random state of the process counts too.
+        history = model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+        ended.append((state(model), history.history))
+    for plain, swept in zip(ended[0][0], ended[1][0], strict=True):
+        np.testing.assert_array_equal(plain, swept)
+    assert ended[0][1] == ended[1][1]
+
+
+def test_between_two_scheduled_fits():
+    ended = []
+    for sweeps in (False, True):
+        model = mlp(adam())
+        fit(model, *data(), OneCycle(0.05))
+        if sweeps:
+            lr_find(model, *data(), batch_size=4, num_steps=25)
+        fit(model, *data(), OneCycle(0.05))
+        ended.append(state(model))
+    for plain, swept in zip(*ended, strict=True):
+        np.testing.assert_array_equal(plain, swept)
+
+
+def sweep(model, x, y=None, **arguments):
+    defaults = {"start_lr": 1e-4, "end_lr": 1e-1, "num_steps": 12}
+    return lr_find(model, x, y, **defaults | arguments)
+
+
+# Three batches: the sweep goes round four times.
+@cache
+def wanted():
+    rates = 10 ** (-4 + 3 * np.arange(12) / 12)
+    reference = mlp(sgd(), run_eagerly=True)
+    curve = {"learning_rate": rates}
+    return rates, by_hand(reference, *data(3), curve, epochs=4)
+
+
+def assert_wanted(result):
+    rates, losses = wanted()
+    np.testing.assert_allclose(result.learning_rates, rates)
+    np.testing.assert_allclose(result.losses, losses, atol=1e-5)
+    assert result.losses.dtype == result.smoothed_losses.dtype == "float64"
+    assert result.stop_reason == "completed"
+
+
+@pytest.mark.parametrize("executions", EXECUTIONS)
+def test_losses_are_those_of_train_on_batch(executions):
+    model = mlp(sgd(), steps_per_execution=executions)
+    result = sweep(model, *data(3), batch_size=4, shuffle=False)
+    if executions == 1:
+        assert_wanted(result)
+    else:  # five steps do not fit into an epoch of three
+        assert result.losses.shape == (12,)
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        x, y = data(3)
+        return x[4 * index : 4 * index + 4], y[4 * index : 4 * index + 4]
+
+
+def one_by_one(count):
+    """Batches, one after the other, `count` epochs of them."""
+    batches = Batches()
+    for _ in range(count):
+        for i in range(3):
+            yield batches[i]
+
+
+def as_dataset(kind):
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(data(3)).batch(4)
+    match kind:
+        case "infinite":
+            return dataset.repeat()
+        case "unknown":
+            return dataset.filter(lambda x, y: True)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("make_x", "arguments"),
+    [
+        (lambda: as_dataset("finite"), {}),
+        (lambda: as_dataset("unknown"), {}),
+        (lambda: as_dataset("infinite"), {"steps_per_epoch": 3}),
+        (lambda: as_dataset("infinite"), {}),
+        (Batches, {"shuffle": False}),
+        (lambda: one_by_one(1), {}),
+        (lambda: one_by_one(10**9), {}),
+        (lambda: one_by_one(10**9), {"steps_per_epoch": 3}),
+    ],
+    ids=[
+        "finite",
+        "unknown",
+        "infinite-steps",
+        "infinite",
+        "PyDataset",
+        "short generator",
+        "endless generator",
+        "endless generator-steps",
+    ],
+)
+def test_whatever_fit_takes(make_x, arguments):
+    assert_wanted(sweep(mlp(sgd()), make_x(), **arguments))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="for PyTorch")
+def test_data_loader():
+    import torch
+
+    tensors = [torch.from_numpy(array) for array in data(3)]
+    dataset = torch.utils.data.TensorDataset(*tensors)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=4)
+    assert_wanted(sweep(mlp(sgd()), loader))
+
+
+def test_dict_inputs():
+    network = mlp(sgd())
+    inputs = {"a": keras.Input((2,)), "b": keras.Input((2,))}
+    joined = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
+    model = keras.Model(inputs, network(joined))
+    model.compile(sgd(), "mse")
+    x, y = data(3)
+    x = {"a": x[:, :2], "b": x[:, 2:]}
+    assert_wanted(sweep(model, x, y, batch_size=4, shuffle=False))
+
+
+def test_sample_weight_and_class_weight():
+    x, y = data(3)
+    y = (y > 0).astype("int32")
+    model = mlp(sgd())
+    weights = np.where(y[:, 0] == 1, 3.0, 0.5).astype("float32")
+    arguments = {"batch_size": 4, "shuffle": False}
+    by_sample = sweep(model, x, y, sample_weight=weights, **arguments)
+    by_class = sweep(model, x, y, class_weight={0: 0.5, 1: 3.0}, **arguments)
+    plain = sweep(model, x, y, **arguments)
+    np.testing.assert_allclose(by_sample.losses, by_class.losses, rtol=1e-6)
+    assert np.abs(by_sample.losses - plain.losses).max() > 0.1
+    first = np.mean((model.predict(x[:4], verbose=0) - y[:4]) ** 2, axis=1)
+    np.testing.assert_allclose(
+        by_sample.losses[0], np.mean(first * weights[:4]), rtol=1e-5
+    )
+
+
+@pytest.mark.tensorflow_only
+def test_custom_train_step():
+    import tensorflow as tf
+
+    class Doubled(keras.Model):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def call(self, x):
+            return self.network(x)
+
+        def train_step(self, batch):
+            x, y = batch
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": loss}
+
+    model = Doubled(mlp(sgd()))
+    model.compile(sgd(), "mse")
+    assert_wanted(sweep(model, *data(3), batch_size=4, shuffle=False))
+
+
+def test_nothing_but_nan():
+    x, y = data(3)
+    model = mlp(sgd())
+    result = sweep(model, x, np.full_like(y, np.nan), batch_size=4)
+    assert result.stop_reason == "non_finite"
+    assert result.losses.shape == result.learning_rates.shape == (0,)
+    assert set(result.suggestions.values()) == {None}
+    assert result.agreement is None
+    with pytest.raises(ValueError) as caught:
+        result.suggestion  # noqa: B018
+    assert str(caught.value) == (
+        "The loss must fall somewhere for a suggestion. Look at `plot()`, "
+        "and check the data, the loss and the range of rates. Received: "
+        "stop_reason='non_finite' after 0 updates"
+    )
+
+
+def test_suggestions():
+    result = lr_find(mlp(adam()), *data(40), batch_size=4)
+    rates = {k: v for k, v in result.suggestions.items() if v is not None}
+    assert next(iter(result.suggestions)) == "highest"
+    assert result.suggestion == next(iter(rates.values()))
+    assert result.agreement == max(rates.values()) / min(rates.values())
+    assert all(1e-8 <= rate <= 10 for rate in rates.values())
+    assert result.plot().lines
+
+
+def test_plot_of_few_updates():
+    result = sweep(mlp(sgd()), *data(3), batch_size=4)
+    assert result.plot(skip_start=2, skip_end=1).lines
+
+
+def test_twice_is_the_same():
+    model = trained("adam")
+    first, second = (
+        lr_find(model, *data(), batch_size=4, num_steps=25, shuffle=False)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.losses, second.losses)
+    np.testing.assert_array_equal(first.smoothed_losses, second.smoothed_losses)
+    assert first.suggestions == second.suggestions
+
+
+def test_result_is_frozen():
+    result = LRFinderResult(np.ones(1), np.ones(1), np.ones(1), "completed", {})
+    with pytest.raises(AttributeError):
+        result.losses = np.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 3),
+        ("initial_epoch", 1),
+        ("validation_data", (1, 2)),
+        ("validation_split", 0.2),
+        ("validation_steps", 3),
+        ("validation_batch_size", 8),
+        ("validation_freq", 2),
+    ],
+)
+def test_refused(name, value):
+    with pytest.raises(ValueError) as caught:
+        lr_find(trained("adam"), *data(), **{name: value})
+    assert str(caught.value) == (
+        f"`{name}` must not be given: the sweep runs for `num_steps` updates "
+        f"of training alone. Leave it out. Received: {name}={value!r}"
+    )
+
+
+def test_no_data():
+    with pytest.raises(ValueError, match=r"`x` must have at least one batch"):
+        lr_find(trained("adam"), iter([]))
+
+
+def test_not_compiled():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.raises(ValueError) as caught:
+        lr_find(model, *data())
+    assert str(caught.value) == (
+        "`model` must be compiled. Call `model.compile(optimizer, loss)` "
+        f"first. Received: model={model.name} (not compiled)"
+    )
