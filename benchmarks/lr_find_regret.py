@@ -13,16 +13,13 @@ model counts as that loss, and so does a rule that suggests nothing.
 
     spread = largest / smallest rate suggested for one task
 
-A quarter of an hour on one core. With a number as its argument, it takes only
-so many tasks.
+In the table of tasks each rule has the median of its rates and regrets. A
+quarter of an hour on one core.
+
+    python benchmarks/lr_find_regret.py [--write]
 """
 
-import os
-import sys
-import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
+import _measure as measure
 import keras
 import numpy as np
 from sklearn import datasets
@@ -245,53 +242,48 @@ def spread(rates):
     return max(known) / min(known) if known else np.nan
 
 
-def row(*cells):
-    print("|", " | ".join(str(cell) for cell in cells), "|", flush=True)
-
-
-def main(num_tasks=None):
-    begin = time.perf_counter()
-    row("task", "best rate", "loss", *RULES)
-    row(*["---"] * (3 + len(RULES)))
-    results = []
-    for name, arguments in list(TASKS.items())[:num_tasks]:
-        best, loss, rates, regrets = study(Task(*arguments))
-        results.append((rates, regrets))
+def tasks_table(results):
+    rows = []
+    for name, (best, loss, rates, regrets) in results.items():
         cells = []
         for rule in RULES:
             known = [rate for rate in rates[rule] if rate is not None]
             middle = f"{np.median(known):.1e}" if known else "none"
             cells.append(f"{middle}: {np.median(regrets[rule]):.2f}")
-        row(name, f"{best:.1e}", f"{loss:.3f}", *cells)
-    every = {r: np.concatenate([g[r] for _, g in results]) for r in RULES}
-    spreads = {r: [spread(rates[r]) for rates, _ in results] for r in RULES}
-    for name, values, summary in (
-        ("median regret", every, np.median),
-        ("mean regret", every, np.mean),
-        ("worst regret", every, np.max),
-        ("median spread", spreads, np.nanmedian),
-        ("worst spread", spreads, np.nanmax),
-    ):
-        cells = [f"{summary(values[rule]):.3g}" for rule in RULES]
-        row(f"**{name}**", "", "", *cells)
-    print()
-    accuracy()
-    print(f"\n{time.perf_counter() - begin:.0f} s")
+        rows.append([name, f"{best:.1e}", f"{loss:.3f}", *cells])
+    return measure.table(["task", "best rate", "loss", *RULES], rows)
 
 
-def accuracy():
-    """1cycle at `highest` on the digits, three seeds each."""
-    task = Task(*TASKS["digits 32x32, CNN, Adam"])
-    row("digits 32x32, CNN, Adam", "mean test accuracy", "lowest")
-    row("---", "---", "---")
-    for epochs in (5, 12):
-        reached = []
-        for seed in (20, 21, 22):
-            rate = task.sweep(100, seed)["highest"]
-            reached.append(task.train(rate, seed, epochs)["accuracy"])
-        mean, lowest = f"{np.mean(reached):.4f}", f"{min(reached):.4f}"
-        row(f"{epochs} epochs at `highest`", mean, lowest)
+def summary_table(results):
+    regrets = {
+        rule: np.concatenate([each[3][rule] for each in results.values()])
+        for rule in RULES
+    }
+    spreads = {
+        rule: [spread(each[2][rule]) for each in results.values()]
+        for rule in RULES
+    }
+    rows = [
+        [name, *(f"{summary(values[rule]):.3g}" for rule in RULES)]
+        for name, values, summary in (
+            ("median regret", regrets, np.median),
+            ("mean regret", regrets, np.mean),
+            ("worst regret", regrets, np.max),
+            ("median spread", spreads, np.nanmedian),
+            ("worst spread", spreads, np.nanmax),
+        )
+    ]
+    return measure.table(["over all tasks", *RULES], rows)
+
+
+def main():
+    results = {}
+    for name, arguments in TASKS.items():
+        print(name, flush=True)
+        results[name] = study(Task(*arguments))
+    tables = (summary_table(results), tasks_table(results))
+    measure.report("lr_find_regret", "\n\n".join(tables))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

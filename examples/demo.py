@@ -29,6 +29,12 @@ from matplotlib import pyplot as plt
 FOLDER = Path("demo")
 SEED = 0
 BATCH_SIZE = 32
+# The colours of `plot_losses`: each way of training keeps its own.
+STYLES = {
+    "1cycle": {"color": "#0072b2"},
+    "constant": {"color": "#d55e00"},
+    "SGDR": {"color": "#009e73", "linestyle": "--"},
+}
 
 
 def load_data():
@@ -81,14 +87,16 @@ def train(data, epochs, scheduler=None):
 
 def draw_schedules(recorders):
     """What each update used, as it was recorded during the training."""
-    _, axes = plt.subplots(2, figsize=(7, 5), sharex=True, layout="tight")
+    _, axes = plt.subplots(2, figsize=(7, 5), sharex=True, layout="constrained")
     for name, recorder in recorders.items():
-        axes[0].plot(recorder.learning_rates, lw=2, label=name)
-        axes[1].plot(recorder.momentums, lw=2, label=name)
+        style = {"label": name, "lw": 2, **STYLES[name]}
+        axes[0].plot(recorder.learning_rates, **style)
+        axes[1].plot(recorder.momentums, **style)
     axes[0].set_ylabel("learning rate")
     axes[1].set_ylabel("momentum (beta_1)")
     axes[1].set_xlabel("update")
-    axes[0].legend()
+    axes[0].set_title("What each update used")
+    axes[0].legend(loc="upper right", framealpha=0.9)
     for ax in axes:
         ax.grid(alpha=0.25)
     return axes[0]
@@ -143,6 +151,7 @@ def main():
     losses = {name: recorder.losses for name, recorder in recorders.items()}
     ax = plot_losses(losses, smoothing=0.9)
     ax.set_yscale("log")
+    ax.set_title("Training loss: each update, and smoothed")
     save(ax, "loss.png")
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from keras_fast._checks import between, finite, function, positive
+from keras_fast._checks import between, finite, function, positive, several
 
 __all__ = ["cosine", "exponential", "join", "linear", "polynomial"]
 
@@ -131,6 +131,7 @@ def join(
     Raises:
         ValueError: The fractions do not sum to 1, or there are not as many
             as schedules.
+        TypeError: One of the two is no list, or a schedule can't be called.
 
     Examples:
         >>> from functools import partial
@@ -140,15 +141,15 @@ def join(
         >>> [round(schedule(p), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    for schedule in schedules:
-        function("schedules", schedule)
-    if len(fractions) != len(schedules) or not schedules:
+    phases = [function("schedules", s) for s in several("schedules", schedules)]
+    shares = several("fractions", fractions)
+    if len(shares) != len(phases) or not phases:
         raise ValueError(
             "`fractions` and `schedules` must be equally long, one of each "
             "for every phase. Add what is missing. Received: "
             f"fractions={fractions!r}, schedules={schedules!r}"
         )
-    lengths = [between("fractions", f, 0, 1) for f in fractions]
+    lengths = [between("fractions", f, 0, 1) for f in shares]
     total = math.fsum(lengths)
     if not math.isclose(total, 1, rel_tol=1e-6):
         raise ValueError(
@@ -156,7 +157,7 @@ def join(
             f"by their sum. Received: fractions={fractions!r}"
         )
     ends = [math.fsum(lengths[: i + 1]) / total for i in range(len(lengths))]
-    return partial(_joined, tuple(ends), tuple(schedules))
+    return partial(_joined, tuple(ends), tuple(phases))
 
 
 def clamped(progress: float) -> float:

@@ -9,7 +9,7 @@ string that looks like one.
 import math
 import numbers
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "non_negative",
     "one_of",
     "positive",
+    "several",
     "whole",
 ]
 
@@ -81,7 +82,7 @@ def fraction(name: str, value: Any) -> float:
 
 def model(value: Any) -> Any:
     """A compiled model; told by what it can do, so as not to need Keras."""
-    if not hasattr(value, "fit") or not hasattr(value, "compile"):
+    if isinstance(value, type) or not hasattr(value, "compiled"):
         _refuse("model", value, "a Keras model", "Pass the model.", TypeError)
     if not value.compiled or value.optimizer is None:
         raise ValueError(
@@ -142,6 +143,17 @@ def function(name: str, value: Any) -> Callable[..., Any]:
             TypeError,
         )
     return value
+
+
+def several(name: str, value: Any) -> list[Any]:
+    """The items of a list, tuple or array, in their order."""
+    expected = "a list or a tuple"
+    if isinstance(value, str | Mapping | Set):
+        _refuse(name, value, expected, "Pass one.", TypeError)
+    try:
+        return list(value)
+    except TypeError:
+        _refuse(name, value, expected, "Pass one.", TypeError)
 
 
 def _real(name: str, value: Any, expected: str) -> float:

@@ -26,9 +26,19 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fast._loan import choose
 from keras_fast._unwrap import chain, innermost, scope, stateless
 
-__all__ = ["ROWS", "TRACED", "Live", "attach", "detach", "trace_with", "values"]
+__all__ = [
+    "ROWS",
+    "TRACED",
+    "Live",
+    "attach",
+    "detach",
+    "one_after",
+    "trace_with",
+    "values",
+]
 
 # Rows of the table: 128 KiB at most, and a new page every few seconds at most.
 ROWS = 4096
@@ -100,7 +110,8 @@ class Live:
         self.load(0)
 
     def advance(self) -> None:
-        self.position.assign_add(1)
+        updated = ops.ravel(self.optimizer._trainable_variables[0])[0]
+        self.position.assign_add(one_after(updated))
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         with self._lent():
@@ -121,7 +132,7 @@ class Live:
         for column, attribute in enumerate(self.columns.values()):
             own = self._plain[attribute]
             value, rest = row[2 * column], row[2 * column + 1]
-            attributes[attribute] = _choose(value, rest, own)
+            attributes[attribute] = choose(value, rest, own)
         try:
             yield
         finally:
@@ -131,38 +142,6 @@ class Live:
 
     def _empty(self) -> np.ndarray:
         return np.full((ROWS, 2 * len(self.columns)), np.nan, "float32")
-
-
-class _Loan(keras.Variable):
-    """A scalar of the graph where an optimizer expects its own number.
-
-    It is a variable without storage, so that every operation takes it. SGD
-    and RMSprop ask in Python whether there is momentum at all: there is.
-    """
-
-    def __init__(self, value: Any, rest: Any):
-        self._value = value
-        self._rest = rest  # 1 - value
-        self._dtype = keras.backend.standardize_dtype(value.dtype)
-        self._shape = ()
-        self._ndim = 0
-        self._name = self._path = "loan"
-        self._trainable = self._autocast = False
-        self._overwrite_with_gradient = False
-        self._aggregation = self._synchronization = "none"
-        self._initializer = self._layout = None
-        self._regularizer = self._constraint = None
-
-    def __ne__(self, other: object) -> Any:
-        return True if isinstance(other, int | float) else super().__ne__(other)
-
-    def __gt__(self, other: object) -> Any:
-        return True if isinstance(other, int | float) else super().__gt__(other)
-
-    def __rsub__(self, other: object) -> Any:
-        return self._rest if other == 1 else super().__rsub__(other)
-
-    __hash__ = object.__hash__
 
 
 def attach(
@@ -183,9 +162,17 @@ def detach(optimizer: keras.optimizers.Optimizer) -> None:
     for each in chain(optimizer):
         for name in (*HOOKS, "_live"):
             each.__dict__.pop(name, None)
-    if live is not None and stateless():
+    if live is None:
+        return
+    live.schedules = {}
+    if stateless():
         for variable in (live.table, live.position):
             live.optimizer._untrack_variable(variable)
+
+
+def one_after(scalar: Any) -> Any:
+    """1, to count with: TensorFlow begins a step before it looks for data."""
+    return ops.maximum(ops.cast(ops.isnan(scalar), "int32"), 1)
 
 
 def trace_with(model: keras.Model, hook: object) -> None:
@@ -255,28 +242,14 @@ def _counting_stateless_apply(optimizer: Any, live: Live) -> Callable[..., Any]:
 def _without_table(optimizer: Any, live: Live, name: str) -> Callable[..., Any]:
     def method(store: Any) -> Any:
         tracked = live.optimizer._variables
-        shown = tracked[:]
-        hidden = {id(live.table), id(live.position)}
-        tracked[:] = [v for v in shown if id(v) not in hidden]
+        shown, hidden = tracked[:], (live.table, live.position)
+        tracked[:] = [v for v in shown if not any(v is h for h in hidden)]
         try:
             return getattr(type(optimizer), name)(optimizer, store)
         finally:
             tracked[:] = shown
 
     return method
-
-
-def _choose(scheduled: Any, rest: Any, own: Any) -> Any:
-    """The scheduled value, or the optimizer's own where that is NaN."""
-    try:
-        value = float(scheduled)  # without a graph a number is a number
-    except TypeError:
-        return _Loan(_or(scheduled, own), _or(rest, 1 - own))
-    return own if np.isnan(value) else value
-
-
-def _or(new: Any, old: Any) -> Any:
-    return ops.where(ops.isnan(new), ops.cast(old, new.dtype), new)
 
 
 def _attribute(optimizer: Any, name: str) -> str | None:

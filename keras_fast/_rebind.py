@@ -15,9 +15,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fast._unwrap import chain
+from keras_fast._unwrap import chain, innermost, scope
 
 __all__ = ["rebind", "scale_updates"]
+
+# Where Keras keeps the means of `use_ema`.
+AVERAGE = "_model_variables_moving_average"
 
 
 def rebind(
@@ -39,7 +42,7 @@ def rebind(
     scalars = [_stash(each) for each in optimizers]
     for each in optimizers:
         _clear(each)
-    with keras.name_scope(optimizer.name):
+    with scope(innermost(optimizer)), keras.name_scope(optimizer.name):
         optimizer.build(list(variables))
     for each, values in zip(optimizers, scalars, strict=True):
         _restore(each, values)
@@ -149,6 +152,8 @@ def _stash(optimizer: Any) -> list[Any]:
     """Take down all slots, for as long as the optimizer lives."""
     stash = optimizer.__dict__.setdefault("_slots_of_variables", {})
     for name, slots in _slots(optimizer).items():
+        if name == AVERAGE and int(optimizer.iterations) == 0:
+            continue  # it begins with the first update
         pairs = zip(optimizer._trainable_variables, slots, strict=True)
         for variable, slot in pairs:
             if slot is not None:
@@ -180,7 +185,7 @@ def _restore(optimizer: Any, scalars: list[Any]) -> None:
             value = stash.pop((optimizer._var_key(variable), name), None)
             if slot is None:
                 continue
-            if value is None and name == "_model_variables_moving_average":
+            if value is None and name == AVERAGE:
                 value = ops.copy(variable.value)  # a mean starts with a value
             if value is not None:
                 slot.assign(value)

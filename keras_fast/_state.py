@@ -60,7 +60,8 @@ def preserved(model: keras.Model) -> Iterator[None]:
         for name, value in attributes.items()
         if isinstance(value, list)
     }
-    was_live = "_live" in innermost(model.optimizer).__dict__
+    live = innermost(model.optimizer).__dict__.get("_live")
+    schedules = dict(live.schedules) if live is not None else {}
     restore_random_state = _random_state()
     try:
         yield
@@ -73,18 +74,22 @@ def preserved(model: keras.Model) -> Iterator[None]:
             attributes[name][:] = value
         model.__dict__.clear()
         model.__dict__.update(attributes)
-        if not was_live:
+        if live is None:
             detach(model.optimizer)
+        else:
+            live.schedules = schedules
         restore_random_state()
 
 
 def _variables(model: keras.Model) -> Iterator[keras.Variable]:
     """Each variable that training may change, once."""
     seeds = global_state.get_global_attribute("global_seed_generator")
+    live = innermost(model.optimizer).__dict__.get("_live")
     everything = (
         model.variables
         + model.metrics_variables
         + model.optimizer.variables
+        + ([live.table, live.position] if live is not None else [])
         + ([seeds.state] if seeds is not None else [])
     )
     yield from {id(v): v for v in everything}.values()

@@ -75,7 +75,7 @@ def plot_lr_find(
             markersize=11 if i == 0 else 7,
             markeredgecolor="white",
             label=f"{name}: {rate:.1e}",
-            zorder=4 if i == 0 else 3,
+            zorder=3 if i == 0 else 4,  # behind the others
         )
         if i == 0:
             ax.axvline(rate, color=_COLORS[0], lw=1.2, ls="--", zorder=1)

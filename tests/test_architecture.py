@@ -17,6 +17,7 @@ FLOORS = [
         "_gradients",
         "_io",
         "_live",
+        "_loan",
         "_rebind",
         "_state",
         "_unwrap",

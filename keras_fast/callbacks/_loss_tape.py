@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fast._live import trace_with
+from keras_fast._live import one_after, trace_with
 from keras_fast._unwrap import scope, stateless
 
 __all__ = ["LossTape"]
@@ -72,7 +72,7 @@ class LossTape(keras.metrics.Metric):
         loss = ops.cast(ops.stop_gradient(loss), self.losses.dtype)
         losses = ops.convert_to_tensor(self.losses)
         self.losses.assign(ops.where(here, loss, losses))
-        self.count.assign(ops.add(self.count, 1))
+        self.count.assign(ops.add(self.count, one_after(loss)))
 
     def result(self) -> dict:
         return {}

@@ -104,7 +104,7 @@ class ParamScheduler(keras.callbacks.Callback):
         self._live = live = attach(model.optimizer)
         self._batches_per_update = batches_per_update(model.optimizer)
         self._steps_per_execution = model.steps_per_execution
-        self._seen = None
+        self._seen, self._phase = None, 0
         self._num_batches = self._count_batches()
         functions = self._functions(
             max(self._num_batches // self._batches_per_update, 1),

@@ -111,6 +111,8 @@ class Recorder(keras.callbacks.Callback):
             return
         self.model  # noqa: B018  on JAX this brings the variables up to date
         losses = self._tape.take()
+        if not len(losses):
+            return
         stop = self._batch + len(losses)
         new = {"loss": losses} | {
             name: values(self._optimizer, name, self._batch, stop)

@@ -44,10 +44,9 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         >>> from keras_fast.optimizers import DiscriminativeOptimizer
         >>> rates = slice(1e-4, 1e-2)
         >>> multipliers = keras_fast.layer_multipliers(model, rates)
-        >>> model.compile(
-        ...     DiscriminativeOptimizer(keras.optimizers.Adam(1e-2), multipliers),
-        ...     loss="mse",
-        ... )
+        >>> adam = keras.optimizers.Adam(1e-2)
+        >>> optimizer = DiscriminativeOptimizer(adam, multipliers)
+        >>> model.compile(optimizer, loss="mse")
         >>> history = model.fit(x, y, verbose=0)
 
     Reference:

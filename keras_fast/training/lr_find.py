@@ -1,6 +1,7 @@
 """Find the learning rate, and leave the model as it was."""
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ REFUSED = (
     "validation_batch_size",
     "validation_freq",
 )
+
+# What Keras warns of, and a sweep takes care of.
+EXPECTED = ("Your input ran out of data", "`shuffle=True` was passed")
 
 
 def lr_find(
@@ -88,7 +92,9 @@ def lr_find(
     if isinstance(x, Iterator):
         batch, x = _endless(x)
     build(model, batch, x=x, y=y, **fit_kwargs)
-    with preserved(model):
+    with preserved(model), warnings.catch_warnings():
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message)
         parts = reuse(model)
         model.fit(
             x,

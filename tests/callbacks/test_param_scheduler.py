@@ -82,7 +82,7 @@ def test_accumulation_goes_on_across_fits():
 
 def test_optimizers_within_one_are_refused():
     optimizer = keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap({"a": "sgd"}, default_optimizer="adam")
+        keras.optimizers.OptimizerMap(keras.optimizers.Adam())
     )
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile(optimizer, "mse")

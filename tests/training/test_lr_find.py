@@ -129,17 +129,18 @@ def leave(model, way):
     sweep = partial(lr_find, model, batch_size=4, num_steps=25)
     match way:
         case "normal":
-            assert sweep(x, y, end_lr=1e-3).stop_reason == "completed"
+            result = sweep(x, y, end_lr=1e-3, stop_factor=1e9)
+            assert result.stop_reason == "completed"
         case "divergence":
             result = sweep(x, y, start_lr=1e-3, end_lr=1e6)
             assert result.stop_reason == "diverged"
         case "nan":
             y[30] = np.nan
-            result = sweep(x, y, end_lr=1e-3, shuffle=False)
+            result = sweep(x, y, end_lr=1e-3, stop_factor=1e9, shuffle=False)
             assert result.stop_reason == "non_finite"
             assert result.losses.shape == (7,)
         case "short":
-            result = sweep(x[:4], y[:4], end_lr=1e-3)
+            result = sweep(x[:4], y[:4], end_lr=1e-3, stop_factor=1e9)
             assert result.losses.shape == (25,)
         case "generator":
             with pytest.raises(failures()):
@@ -307,7 +308,10 @@ def test_data_loader():
 
 def test_dict_inputs():
     network = mlp(sgd())
-    inputs = {"a": keras.Input((2,)), "b": keras.Input((2,))}
+    inputs = {
+        "a": keras.Input((2,), name="a"),
+        "b": keras.Input((2,), name="b"),
+    }
     joined = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
     model = keras.Model(inputs, network(joined))
     model.compile(sgd(), "mse")
