@@ -43,6 +43,8 @@ class LossTape(keras.metrics.Metric):
             name="count",
         )
         self._compute_loss = model.compute_loss
+        self._train_step = model.train_step
+        self._waits = False  # for the loss of the step that is traced
         self._places = ops.arange(ROWS, dtype="int32")
 
     @classmethod
@@ -55,15 +57,31 @@ class LossTape(keras.metrics.Metric):
             # Not setattr: Keras would track it as state of the model.
             model.__dict__[TAPE] = tape
             model.__dict__["compute_loss"] = tape.compute_loss
+            model.__dict__["train_step"] = tape.train_step
         if stateless() and not any(m is tape for m in model._metrics):
             model._metrics.append(tape)
         trace_with(model, tape)
         return tape
 
+    def train_step(self, *args: Any) -> Any:
+        self._waits = True
+        try:
+            logs = self._train_step(*args)
+            missed = self._waits
+        finally:
+            self._waits = False
+        if missed:
+            raise ValueError(
+                "`train_step()` must call `self.compute_loss()` for the loss "
+                "of each update to be recorded. Compute the loss with it, in "
+                "`train_step()`. Received: a `train_step()` that does not"
+            )
+        return logs
+
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = self._compute_loss(*args, **kwargs)
-        training = kwargs.get("training", args[4] if len(args) > 4 else True)
-        if training and loss is not None:
+        if self._waits and loss is not None:
+            self._waits = False
             self.update_state(loss)
         return loss
 

@@ -14,7 +14,13 @@ from keras_fast._unwrap import innermost
 __all__ = ["keep", "reuse"]
 
 KEPT = "_keras_fast_sweep"
-ATTRIBUTES = ("train_function", "compute_loss", TRACED, "_keras_fast_loss_tape")
+ATTRIBUTES = (
+    "train_function",
+    "train_step",
+    "compute_loss",
+    TRACED,
+    "_keras_fast_loss_tape",
+)
 
 
 def reuse(model: keras.Model) -> tuple[list[Any], list[Any]]:

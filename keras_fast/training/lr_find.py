@@ -1,5 +1,6 @@
 """Find the learning rate, and leave the model as it was."""
 
+import contextlib
 import itertools
 import warnings
 from collections.abc import Iterator
@@ -92,9 +93,7 @@ def lr_find(
     if isinstance(x, Iterator):
         batch, x = _endless(x)
     build(model, batch, x=x, y=y, **fit_kwargs)
-    with preserved(model), warnings.catch_warnings():
-        for message in EXPECTED:
-            warnings.filterwarnings("ignore", message)
+    with preserved(model), _without_warnings():
         parts = reuse(model)
         model.fit(
             x,
@@ -122,6 +121,14 @@ def _refuse(fit_kwargs: dict[str, Any]) -> None:
                 "updates of training alone. Leave it out. Received: "
                 f"{name}={fit_kwargs[name]!r}"
             )
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        yield
 
 
 def _endless(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:

@@ -129,6 +129,40 @@ def test_more_losses_than_the_tape_holds():
     np.testing.assert_allclose(recorder.losses[1000:], 0, atol=1e-6)
 
 
+class OwnLoss(keras.Sequential):
+    """Its loss is not told whether it is for training."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+        return keras.ops.mean(keras.ops.abs(y - y_pred))
+
+
+def test_losses_of_the_validation_are_none():
+    recorder, x, y = Recorder(), *data()
+    model = OwnLoss(mlp(sgd()).layers)
+    model.compile(sgd())
+    start = np.mean(np.abs(model.predict(x[:4], verbose=0) - y[:4]))
+    fit(model, x, y, recorder, validation_data=(x, y))
+    assert recorder.losses.shape == (20,)
+    np.testing.assert_allclose(recorder.losses[0], start, rtol=1e-6)
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, *args):
+        return {}
+
+
+def test_a_step_without_a_loss_is_refused():
+    model = OwnStep(mlp(sgd()).layers)
+    model.compile(sgd(), "mse", run_eagerly=True)
+    with pytest.raises(ValueError) as caught:
+        fit(model, *data(), Recorder())
+    assert str(caught.value) == (
+        "`train_step()` must call `self.compute_loss()` for the loss of each "
+        "update to be recorded. Compute the loss with it, in `train_step()`. "
+        "Received: a `train_step()` that does not"
+    )
+
+
 def test_plots():
     recorder = Recorder()
     fit(mlp(sgd()), *data(), OneCycle(0.05), recorder)
