@@ -145,11 +145,11 @@ class Live:
 
 
 def attach(
-    optimizer: keras.optimizers.Optimizer, live: Live | None = None
+    optimizer: keras.optimizers.Optimizer, kept: Live | None = None
 ) -> Live:
     """Make the hyperparameters of this optimizer instance live, once."""
     leaf = innermost(optimizer)
-    live = leaf.__dict__.get("_live") or live or Live(leaf)
+    live: Live = leaf.__dict__.get("_live") or kept or Live(leaf)
     for each in chain(optimizer):
         if each.__dict__.get("_live") is not live:
             _hook(each, live)

@@ -31,7 +31,8 @@ def rebind(
     """Build the optimizer on these variables, and keep what it knows.
 
     Args:
-        optimizer: A built optimizer, with others around it or not.
+        optimizer: An optimizer, with others around it or not. One that is
+            not built yet will be, on what then trains.
         variables: Those that train from now on.
         everything: All that might, for an optimizer that has to place them.
     """
@@ -39,6 +40,8 @@ def rebind(
     for each in optimizers:
         if hasattr(each, "place"):
             each.place(everything)
+    if not optimizer.built:
+        return
     scalars = [_stash(each) for each in optimizers]
     for each in optimizers:
         _clear(each)
@@ -77,6 +80,8 @@ class _ScaledUpdates:
         self.optimizer = optimizer
         self.plain: Any = type(optimizer)
         self.multiplier_of = multiplier_of
+        self._own: Any = None  # the learning rate while decay scales it
+        self._borrowers = 0  # one a replica
 
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
@@ -86,16 +91,24 @@ class _ScaledUpdates:
 
     def decay(self, variables: Sequence[Any]) -> None:
         attributes = self.optimizer.__dict__
-        own = attributes["_learning_rate"]
-        for multiplier, places in self._groups(variables).items():
-            attributes["_learning_rate"] = _scaled(
-                self.optimizer.learning_rate, multiplier
-            )
-            try:
+        # Replicas take turns within this block, at each call of Keras: all
+        # scale the rate that the first of them found.
+        if not self._borrowers:
+            self._own = attributes["_learning_rate"]
+        self._borrowers += 1
+        try:
+            for multiplier, places in self._groups(variables).items():
                 group = [variables[i] for i in places]
+                # PyTorch's fused decay does not take an empty list.
+                if not any(map(self.optimizer._use_weight_decay, group)):
+                    continue
+                attributes["_learning_rate"] = self._own
+                rate = self.optimizer.learning_rate
+                attributes["_learning_rate"] = _scaled(rate, multiplier)
                 self.plain._apply_weight_decay(self.optimizer, group)
-            finally:
-                attributes["_learning_rate"] = own
+        finally:
+            self._borrowers -= 1
+            attributes["_learning_rate"] = self._own
 
     def update_at_once(
         self, grads: Sequence[Any], variables: Sequence[Any], rate: Any

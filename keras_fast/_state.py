@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,28 +14,56 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras_fast._live import detach
 from keras_fast._unwrap import innermost, scope
 
-__all__ = ["build", "preserved"]
+__all__ = ["preserved"]
 
 # What EpochIterator takes of what `fit()` takes.
 DATA = ("sample_weight", "batch_size", "steps_per_epoch", "class_weight")
 
 
-def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
-    """Make every variable that training needs, as `fit()` would.
+@contextlib.contextmanager
+def preserved(
+    model: keras.Model, batch: Any = None, **fit_kwargs: Any
+) -> Iterator[None]:
+    """Build a model, and put it back, whatever happens within, bit for bit.
+
+    That is: every variable of model, optimizer, loss and metrics, random
+    state of the process, `stop_training`, `history`, compiled functions, and
+    what this library attached.
 
     Args:
         model: A compiled model.
         batch: One batch (x, y, sample_weight), where data can't be rewound.
         **fit_kwargs: The data, as `fit()` takes it.
     """
-    parts = (
-        *model._flatten_layers(),
-        model.optimizer,
-        model._compile_loss,
-        model._compile_metrics,
-    )
-    if all(part.built for part in parts if part is not None):
-        return
+    restore_random_state = _random_state()
+    # Where these are not built, the next `fit()` draws a batch to do it. So
+    # it shall, for its batches to come in the same order.
+    compiled = (model._compile_loss, model._compile_metrics)
+    restore_compiled = [_attributes(part) for part in compiled if part]
+    _build(model, batch, **fit_kwargs)
+    variables = list(_variables(model))
+    before = [np.array(v.numpy()) for v in variables]
+    restore_model = _attributes(model)
+    live = innermost(model.optimizer).__dict__.get("_live")
+    schedules = dict(live.schedules) if live is not None else {}
+    try:
+        yield
+    finally:
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        for restore in (restore_model, *restore_compiled):
+            restore()
+        if live is None:
+            detach(model.optimizer)
+        else:
+            live.schedules = schedules
+        restore_random_state()
+
+
+def _build(model: keras.Model, batch: Any, **fit_kwargs: Any) -> None:
+    """Make every variable that training needs, as `fit()` would."""
     batches = None
     if batch is None:
         names = ("x", "y", *DATA)
@@ -44,41 +73,22 @@ def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
         model._symbolic_build(iterator=batches, data_batch=batch)
 
 
-@contextlib.contextmanager
-def preserved(model: keras.Model) -> Iterator[None]:
-    """Put a built model back, whatever happens within, bit for bit.
-
-    That is: every variable of model, optimizer, loss and metrics, random
-    state of the process, `stop_training`, `history`, compiled functions, and
-    what this library attached.
-    """
-    variables = list(_variables(model))
-    before = [np.array(v.numpy()) for v in variables]
-    attributes = dict(model.__dict__)
+def _attributes(owner: Any) -> Callable[[], None]:
+    """Take down an object's attributes and lists; the result restores them."""
+    attributes = dict(owner.__dict__)
     lists = {
         name: value[:]
         for name, value in attributes.items()
         if isinstance(value, list)
     }
-    live = innermost(model.optimizer).__dict__.get("_live")
-    schedules = dict(live.schedules) if live is not None else {}
-    restore_random_state = _random_state()
-    try:
-        yield
-    finally:
-        if hasattr(model, "jax_state_sync"):
-            model.jax_state_sync()
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
+
+    def restore() -> None:
         for name, value in lists.items():
             attributes[name][:] = value
-        model.__dict__.clear()
-        model.__dict__.update(attributes)
-        if live is None:
-            detach(model.optimizer)
-        else:
-            live.schedules = schedules
-        restore_random_state()
+        owner.__dict__.clear()
+        owner.__dict__.update(attributes)
+
+    return restore
 
 
 def _variables(model: keras.Model) -> Iterator[keras.Variable]:
@@ -109,17 +119,23 @@ def _random_state() -> Callable[[], None]:
 
 
 def _backend_random_state() -> Callable[[], None]:
-    match keras.backend.backend():
-        case "tensorflow":
-            from tensorflow.python.eager import context
+    restores = []
+    # Keras shuffles arrays with TensorFlow on JAX too.
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.eager import context
 
-            generator = getattr(context.context(), "_rng", None)
-            if generator is not None:
-                state = generator.getstate()
-                return lambda: generator.setstate(state)
-        case "torch":
-            import torch
+        generator = getattr(context.context(), "_rng", None)
+        if generator is not None:
+            state = generator.getstate()
+            restores.append(lambda: generator.setstate(state))
+    if keras.backend.backend() == "torch":
+        import torch
 
-            state = torch.get_rng_state()
-            return lambda: torch.set_rng_state(state)
-    return lambda: None
+        torch_state = torch.get_rng_state()
+        restores.append(lambda: torch.set_rng_state(torch_state))
+
+    def restore() -> None:
+        for each in restores:
+            each()
+
+    return restore

@@ -124,7 +124,7 @@ def _take_effect(model: keras.Model) -> None:
         layer: layer.trainable for layer in model._flatten_layers()
     }
     optimizer = model.optimizer
-    if optimizer is not None and optimizer.built:
+    if optimizer is not None:
         rebind(optimizer, model.trainable_variables, can_train(model))
     if model.train_function is not None:
         type(model).make_train_function(model, force=True)

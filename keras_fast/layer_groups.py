@@ -24,9 +24,9 @@ POOLING = (
 
 
 class Multipliers(list):
-    """One multiplier a variable, and which variable is which."""
+    """One multiplier a variable, and the variables."""
 
-    places: dict[int, int]
+    variables: list[keras.Variable]
 
 
 def layer_groups(
@@ -118,7 +118,7 @@ def layer_multipliers(
     }
     variables = can_train(model)
     multipliers = Multipliers(of_variable.get(id(v), 1.0) for v in variables)
-    multipliers.places = {id(v): i for i, v in enumerate(variables)}
+    multipliers.variables = variables
     return multipliers
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from keras_fast._live import values
+from keras_fast._rebind import rebind
 from keras_fast._unwrap import innermost
-from keras_fast.layer_groups import Groups, layer_groups
+from keras_fast.layer_groups import Groups, can_train, layer_groups
 
 __all__ = ["TrainingPlan", "training_plan"]
 
@@ -60,6 +61,9 @@ def training_plan(
     """
     groups = layer_groups(model) if groups is None else groups
     optimizer = model.optimizer if model.compiled else None
+    if optimizer is not None and not optimizer.built:
+        # An optimizer of the model's order learns which variables those are.
+        rebind(optimizer, model.trainable_variables, can_train(model))
     return TrainingPlan(
         tuple(_row(i, group, optimizer) for i, group in enumerate(groups))
     )
@@ -69,7 +73,9 @@ def _row(index: int, layers: Any, optimizer: Any) -> dict[str, Any]:
     names = [layer.name for layer in layers]
     shown = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
     parameters = sum(layer.count_params() for layer in layers)
-    trained = [v for layer in layers for v in layer.trainable_variables]
+    # A frozen layer with layers of its own may hold some that train.
+    able = [v for layer in layers for v in can_train(layer)]
+    trained = [v for v in able if v.trainable]
     rates, decay = "-", "-"
     if optimizer is not None:
         leaf = innermost(optimizer)

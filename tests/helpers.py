@@ -1,5 +1,7 @@
 """Models small enough to be compared weight by weight, and a loop by hand."""
 
+import hashlib
+
 import keras
 import numpy as np
 
@@ -101,6 +103,15 @@ def state(model):
     """Every number that training changes, but the schedule's own."""
     variables = [*model.variables, *model.optimizer.variables]
     return [np.array(v.numpy()) for v in variables if "schedule" not in v.name]
+
+
+def digest(model):
+    """One string for that state and for which variables train."""
+    marks = [variable.trainable for variable in model.variables]
+    found = hashlib.sha256(repr(marks).encode())
+    for value in state(model):
+        found.update(value.tobytes())
+    return found.hexdigest()
 
 
 def put(model, values):

@@ -3,10 +3,10 @@ import warnings
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import colors
+from matplotlib import axes, colors
 from matplotlib import pyplot as plt
 
-from keras_fast import curves, plots
+from keras_fast import LRFinderResult, callbacks, curves, plots
 
 mpl.use("Agg")
 
@@ -121,3 +121,19 @@ def test_they_draw_on_the_axes_given_and_open_no_other():
     assert plots.plot_schedule({"learning_rate": rates}, axes[1]) is axes[1]
     assert plots.plot_losses(losses, axes[2]) is axes[2]
     assert len(plt.get_fignums()) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_every_plot_method_draws_nan_and_returns_its_axes(count):
+    rates = np.geomspace(1e-7, 10.0, count)
+    nans = np.full(count, np.nan)
+    result = LRFinderResult(rates, nans, nans, "non_finite", {"highest": None})
+    recorder = callbacks.Recorder()
+    recorder._batches = dict.fromkeys(recorder._batches, nans)
+    methods = [result.plot, recorder.plot, recorder.plot_schedule]
+    methods += [
+        lambda: callbacks.OneCycle(0.1).plot(max(count, 1)),
+        lambda: callbacks.OneCycle(0.1, momentums=None).plot(max(count, 1)),
+    ]
+    for method in methods:
+        assert isinstance(drawn(method()), axes.Axes)

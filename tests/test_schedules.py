@@ -26,7 +26,7 @@ from keras_fast.schedules import (
 
 STRESS = os.environ.get("KERAS_FAST_STRESS") == "1"
 fuzzed = settings(
-    max_examples=5000 if STRESS else 150, deadline=None, derandomize=True
+    max_examples=5000 if STRESS else 500, deadline=None, derandomize=True
 )
 rates = st.floats(1e-10, 1e3)
 shares = st.floats(0, 1)

@@ -76,8 +76,9 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
             multipliers=[non_negative("multipliers", m) for m in multipliers],
             _positions=None if positions is None else list(positions),
             _by_key={},
-            # Variables know where they stand, if the model was asked.
-            _places=dict(getattr(multipliers, "places", {})),
+            # The variables they are for, if the model was asked. A tuple: a
+            # list of variables is one of slots.
+            _placed=tuple(getattr(multipliers, "variables", ())),
         )
         scale_updates(inner_optimizer, self._multiplier_of)
 
@@ -101,8 +102,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         """
         if len(variables) != len(self.multipliers):
             raise ValueError(self._mismatch(variables))
-        places = {id(v): i for i, v in enumerate(variables)}
-        self.__dict__["_places"] = places
+        self.__dict__["_placed"] = tuple(variables)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         if not self.built and trainable_variables is not None:
@@ -149,8 +149,12 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
             "inner_optimizer": inner,
             "multipliers": self.multipliers,
         }
-        if self.built and len(self._positions) < len(self.multipliers):
-            config["positions"] = self._positions
+        positions = self._positions
+        if not self.built and self._placed:
+            trained = enumerate(v.trainable for v in self._placed)
+            positions = [i for i, trains in trained if trains]
+        if positions is not None and len(positions) < len(self.multipliers):
+            config["positions"] = positions
         return config
 
     @classmethod
@@ -165,8 +169,9 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
 
     def _find(self, variables: Sequence[keras.Variable]) -> list[int]:
         """The position of each variable's multiplier."""
-        if all(id(v) in self._places for v in variables):
-            return [self._places[id(v)] for v in variables]
+        places = self._places()
+        if all(id(v) in places for v in variables):
+            return [places[id(v)] for v in variables]
         if len(variables) == len(self.multipliers):
             return list(range(len(variables)))
         positions = self._positions
@@ -176,9 +181,12 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
 
     def _multiplier_of(self, variable: Any) -> float:
         key = self.inner_optimizer._var_key(variable)
-        if key not in self._by_key and id(variable) in self._places:
-            return self.multipliers[self._places[id(variable)]]
+        if key not in self._by_key:  # before it is built
+            return self.multipliers[self._places()[id(variable)]]
         return self._by_key[key]
+
+    def _places(self) -> dict[int, int]:
+        return {id(v): i for i, v in enumerate(self._placed)}
 
     def _mismatch(self, variables: Sequence[Any]) -> str:
         return (

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_fast._checks import model as checked_model
-from keras_fast._state import build, preserved
+from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
 from keras_fast.callbacks.lr_finder import LRFinderResult
@@ -92,8 +92,7 @@ def lr_find(
     batch = None
     if isinstance(x, Iterator):
         batch, x = _endless(x)
-    build(model, batch, x=x, y=y, **fit_kwargs)
-    with preserved(model), _without_warnings():
+    with preserved(model, batch, x=x, y=y, **fit_kwargs), _without_warnings():
         parts = reuse(model)
         model.fit(
             x,
