@@ -9,8 +9,8 @@ ARGS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-# TensorFlow's warnings and errors, without its notes.
-TF_CPP_MIN_LOG_LEVEL ?= 2
+# Without what TensorFlow says of a GPU that is not there.
+TF_CPP_MIN_LOG_LEVEL ?= 3
 # uv takes the Python that is here and downloads none.
 UV_PYTHON_DOWNLOADS := never
 # mkdocs is held below 2 already.
