@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 __all__ = [
     "at_least",
     "between",
+    "compiled",
     "finite",
     "fraction",
     "function",
@@ -81,9 +82,15 @@ def fraction(name: str, value: Any) -> float:
 
 
 def model(value: Any) -> Any:
-    """A compiled model; told by what it can do, so as not to need Keras."""
+    """A model; told by what it can do, so as not to need Keras."""
     if isinstance(value, type) or not hasattr(value, "compiled"):
         _refuse("model", value, "a Keras model", "Pass the model.", TypeError)
+    return value
+
+
+def compiled(value: Any) -> Any:
+    """A compiled model."""
+    model(value)
     if not value.compiled or value.optimizer is None:
         raise ValueError(
             "`model` must be compiled. Call `model.compile(optimizer, loss)` "

@@ -2,9 +2,15 @@
 
 import keras
 
+from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
 from keras_fast._rebind import rebind
-from keras_fast.layer_groups import Groups, can_train, layer_groups
+from keras_fast.layer_groups import (
+    Groups,
+    can_train,
+    checked_groups,
+    default_groups,
+)
 
 __all__ = ["freeze", "freeze_to", "unfreeze"]
 
@@ -31,7 +37,8 @@ def freeze_to(
         model: The model.
         group: Index of the first group that trains; negative ones count from
             the end, as in `freeze_to(model, -1)`.
-        groups: Groups of layers, all of them; `layer_groups(model)` if None.
+        groups: Groups of layers, all of them; if None, `layer_groups(model)`,
+            in three groups or in as many as there can be.
         train_batchnorm: Whether normalization layers in frozen groups go on
             training, their statistics too. Otherwise they are run as in
             inference.
@@ -44,7 +51,8 @@ def freeze_to(
         >>> len(model.trainable_variables)
         2
     """
-    groups = _default_groups(model) if groups is None else groups
+    groups = default_groups(model) if groups is None else groups
+    groups = checked_groups(model, groups)
     group = whole("group", group, -len(groups))
     if group >= len(groups):
         raise ValueError(
@@ -74,7 +82,7 @@ def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
         >>> [layer.trainable for layer in model.layers]
         [False, False, True]
     """
-    groups = _default_groups(model)
+    groups = default_groups(model)
     freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
 
 
@@ -90,21 +98,8 @@ def unfreeze(model: keras.Model) -> None:
         >>> len(model.trainable_variables)
         6
     """
-    _open(model)
+    _open(checked_model(model))
     _take_effect(model)
-
-
-def _default_groups(model: keras.Model) -> Groups:
-    count = sum(bool(layer.weights) for layer in _leaves(model))
-    return layer_groups(model, max(min(3, count), 1))
-
-
-def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
-    leaves = []
-    for layer in model.layers:
-        nested = isinstance(layer, keras.Model)
-        leaves += _leaves(layer) if nested else [layer]
-    return leaves
 
 
 def _open(model: keras.Model) -> None:

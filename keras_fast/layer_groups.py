@@ -5,9 +5,17 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 
-from keras_fast._checks import positive, whole
+from keras_fast._checks import model as checked_model
+from keras_fast._checks import positive, several, whole
 
-__all__ = ["Groups", "can_train", "layer_groups", "layer_multipliers"]
+__all__ = [
+    "Groups",
+    "can_train",
+    "checked_groups",
+    "default_groups",
+    "layer_groups",
+    "layer_multipliers",
+]
 
 Groups = Sequence[Sequence[keras.layers.Layer]]
 
@@ -57,7 +65,7 @@ def layer_groups(
         [[8], [8], [1]]
     """
     num_groups = whole("num_groups", num_groups)
-    layers, head = _ordered_layers(model)
+    layers, head = _ordered_layers(checked_model(model))
     if len(layers) < num_groups:
         raise ValueError(
             "`num_groups` must be at most the number of layers with weights, "
@@ -107,8 +115,9 @@ def layer_multipliers(
     """
     if groups is None:
         spread = isinstance(learning_rates, slice)
-        count = 3 if spread else len(learning_rates)
+        count = 3 if spread else len(several("learning_rates", learning_rates))
         groups = layer_groups(model, count)
+    groups = checked_groups(model, groups)
     rates = _rates(learning_rates, len(groups))
     of_variable = {
         id(variable): rate / max(rates)
@@ -120,6 +129,30 @@ def layer_multipliers(
     multipliers = Multipliers(of_variable.get(id(v), 1.0) for v in variables)
     multipliers.variables = variables
     return multipliers
+
+
+def default_groups(model: keras.Model) -> Groups:
+    """Three groups, or as many as there can be."""
+    layers, _ = _ordered_layers(checked_model(model))
+    return layer_groups(model, min(3, len(layers)))
+
+
+def checked_groups(model: keras.Model, groups: Groups) -> Groups:
+    """Lists of this model's layers, none of them twice."""
+    known = {id(layer) for layer in checked_model(model)._flatten_layers()}
+    parts = [several("groups", group) for group in several("groups", groups)]
+    listed = [id(layer) for part in parts for layer in part]
+    if (
+        not listed
+        or len({*listed}) < len(listed)
+        or not known.issuperset(listed)
+    ):
+        raise ValueError(
+            "`groups` must be lists of the model's layers, each layer once. "
+            "Take them from `model.layers` or `layer_groups(model)`. "
+            f"Received: groups={groups!r}"
+        )
+    return parts
 
 
 def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -180,7 +213,8 @@ def _rates(
             return [highest / 10] * (num_groups - 1) + [highest]
         lowest = positive("learning_rates.start", learning_rates.start)
         return np.geomspace(lowest, highest, num_groups).tolist()
-    rates = [positive("learning_rates", rate) for rate in learning_rates]
+    listed = several("learning_rates", learning_rates)
+    rates = [positive("learning_rates", rate) for rate in listed]
     if len(rates) != num_groups:
         raise ValueError(
             f"`learning_rates` must have a rate for each of {num_groups} "

@@ -10,7 +10,12 @@ import keras
 from keras_fast._live import values
 from keras_fast._rebind import rebind
 from keras_fast._unwrap import innermost
-from keras_fast.layer_groups import Groups, can_train, layer_groups
+from keras_fast.layer_groups import (
+    Groups,
+    can_train,
+    checked_groups,
+    default_groups,
+)
 
 __all__ = ["TrainingPlan", "training_plan"]
 
@@ -47,7 +52,8 @@ def training_plan(
 
     Args:
         model: A built model.
-        groups: Groups of layers; `layer_groups(model)` if None.
+        groups: Groups of layers; if None, `layer_groups(model)`, in three
+            groups or in as many as there can be.
 
     Returns:
         A `TrainingPlan`. Its columns are group, layers, parameters, those
@@ -59,7 +65,8 @@ def training_plan(
         group  layers...parameters  trains  rate...decay  batchnorm
         0      ...
     """
-    groups = layer_groups(model) if groups is None else groups
+    groups = default_groups(model) if groups is None else groups
+    groups = checked_groups(model, groups)
     optimizer = model.optimizer if model.compiled else None
     if optimizer is not None and not optimizer.built:
         # An optimizer of the model's order learns which variables those are.

@@ -50,6 +50,10 @@ NO_SWEEP = {
     "num_steps": (5, *NO_COUNTS),
     "stop_factor": (0.5, *NO_RATES),
 }
+NO_BATCHES = {
+    "batch_size": (0, -1, 1.5, "4"),
+    "steps_per_epoch": (0, -1, 1.5, "4"),
+}
 # What is right, and wrong values of each argument.
 CALLS = [
     (
@@ -205,7 +209,20 @@ PARTS = [
     (
         lambda m: DiscriminativeOptimizer("sgd", m),
         "multipliers",
-        [([-1.0], -1.0), ([1, NAN], NAN), (["1"], "1"), ([True], True)],
+        [
+            (None, None),
+            (3, 3),
+            ("1", "1"),
+            ([-1.0], -1.0),
+            ([1, NAN], NAN),
+            (["1"], "1"),
+            ([True], True),
+        ],
+    ),
+    (
+        lambda o: DiscriminativeOptimizer(o, [1.0]),
+        "inner_optimizer",
+        [(None, None)],
     ),
     (
         lambda n: keras_fast.layer_groups(trained(), n),
@@ -221,6 +238,11 @@ PARTS = [
         lambda r: keras_fast.layer_multipliers(trained(), r),
         "num_groups",
         [([], 0), ([0.1] * 9, 9)],
+    ),
+    (
+        lambda r: keras_fast.layer_multipliers(trained(), r),
+        "learning_rates",
+        [(r, r) for r in (None, 0.1, "0.1", {0.1})],
     ),
     (
         to_groups,
@@ -246,12 +268,31 @@ PARTS = [
     (lr_find, "model", [(m, m) for m in (3, None, "model", keras.Model)]),
 ]
 PARTS += [
+    (call, "groups", [(g, g) for g in ("abc", 3, [], [[]], [["dense"]])])
+    for call in (
+        lambda g: keras_fast.freeze_to(trained(), 0, g),
+        lambda g: keras_fast.layer_multipliers(trained(), slice(0.1), g),
+        lambda g: keras_fast.training_plan(trained(), g),
+    )
+]
+PARTS += [
+    (call, "model", [(m, m) for m in (3, None, "model", keras.Model)])
+    for call in (
+        keras_fast.freeze,
+        keras_fast.unfreeze,
+        keras_fast.layer_groups,
+        keras_fast.training_plan,
+        lambda m: keras_fast.freeze_to(m, 0),
+        lambda m: keras_fast.layer_multipliers(m, [0.1]),
+    )
+]
+PARTS += [
     (
         lambda value, name=name: lr_find(trained(), **{name: value}),
         name,
         [(value, value) for value in values],
     )
-    for name, values in {**NO_SWEEP, "epochs": (0, 3)}.items()
+    for name, values in {**NO_SWEEP, "epochs": (0, 3), **NO_BATCHES}.items()
 ]
 
 

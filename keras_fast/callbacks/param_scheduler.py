@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._checks import function, whole
+from keras_fast._checks import finite, function, whole
 from keras_fast._live import ROWS, attach, trace_with
 from keras_fast._unwrap import batches_per_update
 from keras_fast.plots import plot_schedule
@@ -113,7 +113,7 @@ class ParamScheduler(keras.callbacks.Callback):
         self._check(functions)
         live.watch(model)
         for name, schedule in functions.items():
-            live.schedules[name] = self._rows(schedule)
+            live.schedules[name] = self._rows(name, schedule)
         trace_with(model, live)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -153,7 +153,9 @@ class ParamScheduler(keras.callbacks.Callback):
         batches = int(self._live.optimizer._iterations.numpy())
         return (batches - batch) % self._batches_per_update
 
-    def _rows(self, schedule: Schedule) -> Callable[[int, int], np.ndarray]:
+    def _rows(
+        self, name: str, schedule: Schedule
+    ) -> Callable[[int, int], np.ndarray]:
         def rows(start: int, stop: int) -> np.ndarray:
             size = self._batches_per_update
             total = max((self._phase + self._num_batches) // size, 1)
@@ -162,7 +164,8 @@ class ParamScheduler(keras.callbacks.Callback):
             updates = np.minimum(updates, total)
             first = updates[0]
             values = [
-                schedule(k / total) for k in range(first, updates[-1] + 1)
+                finite(name, schedule(k / total))
+                for k in range(first, updates[-1] + 1)
             ]
             return np.array(values)[updates - first]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import non_negative
+from keras_fast._checks import non_negative, several
 from keras_fast._rebind import scale_updates
 
 REFUSED = {
@@ -62,6 +62,11 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         positions: Sequence[int] | None = None,
     ):
         inner_optimizer = keras.optimizers.get(inner_optimizer)
+        if inner_optimizer is None:
+            raise TypeError(
+                "`inner_optimizer` must be a Keras optimizer. Pass one, such "
+                "as `keras.optimizers.Adam()`. Received: inner_optimizer=None"
+            )
         for kind in type(inner_optimizer).__mro__:
             if kind.__name__ in REFUSED:
                 raise ValueError(
@@ -73,7 +78,10 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         self.inner_optimizer = inner_optimizer
         # Not setattr: TensorFlow would wrap them as state of the optimizer.
         self.__dict__.update(
-            multipliers=[non_negative("multipliers", m) for m in multipliers],
+            multipliers=[
+                non_negative("multipliers", each)
+                for each in several("multipliers", multipliers)
+            ],
             _positions=None if positions is None else list(positions),
             _by_key={},
             # The variables they are for, if the model was asked. A tuple: a

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import model as checked_model
+from keras_fast._checks import compiled, whole
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
@@ -86,8 +86,8 @@ def lr_find(
     finder = LRFinder(
         start_lr, end_lr, num_steps=num_steps, stop_factor=stop_factor
     )
-    checked_model(model)
-    _refuse(fit_kwargs)
+    compiled(model)
+    _check(fit_kwargs)
     callbacks = [finder, *(fit_kwargs.pop("callbacks", None) or [])]
     batch = None
     if isinstance(x, Iterator):
@@ -102,8 +102,8 @@ def lr_find(
             callbacks=callbacks,
             **{"verbose": 0} | fit_kwargs,
         )
-        result, compiled = finder.result, keep(model, parts)
-    model.__dict__.update(compiled)
+        result, kept = finder.result, keep(model, parts)
+    model.__dict__.update(kept)
     if not len(result.losses) and result.stop_reason == "completed":
         raise ValueError(
             "`x` must have at least one batch. Check the length of the data. "
@@ -112,7 +112,10 @@ def lr_find(
     return result
 
 
-def _refuse(fit_kwargs: dict[str, Any]) -> None:
+def _check(fit_kwargs: dict[str, Any]) -> None:
+    for name in ("batch_size", "steps_per_epoch"):
+        if fit_kwargs.get(name) is not None:
+            whole(name, fit_kwargs[name])
     for name in REFUSED:
         if name in fit_kwargs:
             raise ValueError(

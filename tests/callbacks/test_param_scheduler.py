@@ -3,7 +3,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from helpers import by_hand, data, distance, fit, mlp, weights
+from helpers import by_hand, data, distance, fit, mlp, sgd, state, weights
 
 from keras_fast.callbacks import ParamScheduler, Recorder
 from keras_fast.schedules import linear
@@ -78,6 +78,18 @@ def test_accumulation_goes_on_across_fits():
     # Three updates, of the batch that waited and of those of this fit.
     rates = ParamScheduler(learning_rate=schedule).curve(3)["learning_rate"]
     np.testing.assert_allclose(recorder.learning_rates, rates)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_a_schedule_without_a_number_is_refused(value):
+    model = mlp(sgd())
+    start = state(model)
+    schedule = ParamScheduler(learning_rate=lambda progress: value)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        fit(model, *data(), schedule)
+    assert str(caught.value).endswith(f"Received: learning_rate={value!r}")
+    for before, after in zip(start, state(model), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_optimizers_within_one_are_refused():
