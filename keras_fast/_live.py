@@ -4,9 +4,10 @@ Keras bakes `momentum`, `beta_1` or `weight_decay` into the compiled step as
 constants. Here the step reads them from a table instead:
 
 1. `table` is a variable, a row a batch, two columns a hyperparameter: value
-   and 1 - value, of which float32 would lose digits. NaN means "not
-   scheduled". `position`, another one, says which row is next. A new schedule
-   is new data in the table, never a new trace.
+   and 1 - value, of which float32 would lose digits. What is not scheduled has
+   the optimizer's own number there, or NaN for its own variable. `position`,
+   another variable, says which row is next. A new schedule is new data in the
+   table, never a new trace.
 2. `apply` of this one optimizer instance is shadowed. For the time of the
    call it puts the row's values into the instance's `__dict__`, in the place
    of the plain numbers, and takes them back. So outside of the update the
@@ -70,19 +71,24 @@ class Live:
         self.counts = True  # False: a LossScaleOptimizer does
         self.start = 0  # the batch of row 0
         self._borrowers = 0  # one a replica
+        empty = np.zeros((ROWS, 2 * len(self.columns)))
         with scope(optimizer):
-            self.table = _variable(self._empty(), "schedule", "float32")
+            self.table = _variable(empty, "schedule", "float32")
             self.position = _variable(0, "schedule_position", "int")
+            self.load(0)
 
     def load(self, batch: int) -> None:
         """Fill the table with what is scheduled from this batch on."""
-        table = self._empty()
-        for column, name in enumerate(self.columns):
+        table = np.empty((ROWS, 2, len(self.columns)))
+        for column, (name, attribute) in enumerate(self.columns.items()):
+            value = self.optimizer.__dict__[attribute]
+            if isinstance(value, keras.Variable):
+                value = np.nan
             if name in self.schedules:
                 value = self.schedules[name](batch, batch + ROWS)
-                table[:, 2 * column] = value
-                table[:, 2 * column + 1] = 1 - value
-        self.table.assign(table)
+            table[:, 0, column] = value
+            table[:, 1, column] = 1 - value
+        self.table.assign(table.reshape(ROWS, -1))
         self.position.assign(0)
         self.start = batch
 
@@ -110,8 +116,9 @@ class Live:
         self.load(0)
 
     def advance(self) -> None:
-        updated = ops.ravel(self.optimizer._trainable_variables[0])[0]
-        self.position.assign_add(one_after(updated))
+        updated: Any = self.optimizer._trainable_variables[0].value
+        first = updated[(0,) * len(updated.shape)]
+        self.position.assign_add(one_after(first))
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         with self._lent():
@@ -129,19 +136,16 @@ class Live:
             self._plain = {a: attributes[a] for a in self.columns.values()}
         self._borrowers += 1
         row = ops.take(self.table, ops.minimum(self.position, ROWS - 1), axis=0)
-        for column, attribute in enumerate(self.columns.values()):
-            own = self._plain[attribute]
-            value, rest = row[2 * column], row[2 * column + 1]
-            attributes[attribute] = choose(value, rest, own)
+        cells = ops.unstack(row, 2 * len(self.columns))
+        for i, attribute in enumerate(self.columns.values()):
+            value, rest = cells[i], cells[i + len(self.columns)]
+            attributes[attribute] = choose(value, rest, self._plain[attribute])
         try:
             yield
         finally:
             self._borrowers -= 1
             if not self._borrowers:
                 attributes.update(self._plain)
-
-    def _empty(self) -> np.ndarray:
-        return np.full((ROWS, 2 * len(self.columns)), np.nan, "float32")
 
 
 def attach(

@@ -14,17 +14,18 @@ from keras import ops
 __all__ = ["choose"]
 
 
-def choose(scheduled: Any, rest: Any, own: Any) -> Any:
-    """The scheduled value, or the optimizer's own where that is NaN."""
+def choose(value: Any, rest: Any, own: Any) -> Any:
+    """What an optimizer is to use: a value and 1 - value, or its own."""
+    is_variable = isinstance(own, keras.Variable)
     try:
-        value = float(scheduled)  # without a graph a number is a number
+        number = float(value)  # without a graph a number is a number
     except TypeError:
-        return _Loan(_or(scheduled, own), _or(rest, 1 - own))
-    return own if np.isnan(value) else value
-
-
-def _or(new: Any, old: Any) -> Any:
-    return ops.where(ops.isnan(new), ops.cast(old, new.dtype), new)
+        if not is_variable:
+            return _Loan(value, rest)
+        own = ops.cast(own, value.dtype)
+        return _Loan(ops.where(ops.isnan(value), own, value), None)
+    unscheduled = np.isnan(number) if is_variable else np.float32(own) == number
+    return own if unscheduled else number
 
 
 class _Loan(keras.Variable):
@@ -36,7 +37,7 @@ class _Loan(keras.Variable):
 
     def __init__(self, value: Any, rest: Any):
         self._value = value
-        self._rest = rest  # 1 - value
+        self._rest = rest  # 1 - value, or None where nobody asks for it
         self._dtype = keras.backend.standardize_dtype(value.dtype)
         self._shape = ()
         self._ndim = 0
@@ -54,6 +55,8 @@ class _Loan(keras.Variable):
         return True if isinstance(other, int | float) else super().__gt__(other)
 
     def __rsub__(self, other: object) -> Any:
-        return self._rest if other == 1 else super().__rsub__(other)
+        if other == 1 and self._rest is not None:
+            return self._rest
+        return super().__rsub__(other)
 
     __hash__ = object.__hash__
