@@ -53,8 +53,6 @@ def build_model():
     model = keras.Sequential([keras.Input((32, 32, 1))])
     for filters in (16, 32, 64):
         model.add(keras.layers.Conv2D(filters, 3, padding="same"))
-        # Its default momentum of 0.99 is made for longer trainings.
-        model.add(keras.layers.BatchNormalization(momentum=0.9))
         model.add(keras.layers.ReLU())
         model.add(keras.layers.MaxPooling2D())
     model.add(keras.layers.Flatten())
