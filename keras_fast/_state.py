@@ -129,8 +129,7 @@ def _backend_random_state() -> Callable[[], None]:
             state = generator.getstate()
             restores.append(lambda: generator.setstate(state))
     if keras.backend.backend() == "torch":
-        import torch
-
+        torch = sys.modules["torch"]
         torch_state = torch.get_rng_state()
         restores.append(lambda: torch.set_rng_state(torch_state))
 
