@@ -56,6 +56,7 @@ def build_model():
         model.add(keras.layers.ReLU())
         model.add(keras.layers.MaxPooling2D())
     model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dropout(0.3))
     model.add(keras.layers.Dense(10, activation="softmax"))
     model.compile(
         keras.optimizers.Adam(learning_rate=1e-3),
