@@ -1,5 +1,6 @@
 """Models small enough to be compared weight by weight, and a loop by hand."""
 
+import contextlib
 import hashlib
 
 import keras
@@ -67,6 +68,20 @@ def by_hand(model, x, y, curve, epochs=2, batch_size=BATCH):
 
     The model must run eagerly: a traced step would not see them.
     """
+    with interpreted():
+        return _by_hand(model, x, y, curve, epochs, batch_size)
+
+
+def interpreted():
+    """Without it JAX compiles each condition, at every step anew."""
+    if BACKEND != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.disable_jit()
+
+
+def _by_hand(model, x, y, curve, epochs, batch_size):
     optimizer = leaf(model.optimizer)
     size = optimizer.gradient_accumulation_steps or 1
     starts = [*range(0, len(x), batch_size)] * epochs

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import (
+    JIT,
     by_hand,
     data,
     distance,
@@ -94,7 +95,7 @@ def falling(optimizer, **arguments):
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False)]
     )
     model.layers[0].kernel.assign([[0.0]])
-    model.compile(optimizer, lambda y, p: p, jit_compile=False, **arguments)
+    model.compile(optimizer, lambda y, p: p, jit_compile=JIT[-1], **arguments)
     return model
 
 

@@ -60,7 +60,7 @@ def test_with_what_the_optimizer_does(name, arguments):
 
 @every_callback
 def test_mixed_float16(name):
-    assert_as_by_hand(name, sgd, False, EXECUTIONS[-1], (), "mixed_float16")
+    assert_as_by_hand(name, sgd, JIT[-1], EXECUTIONS[-1], (), "mixed_float16")
 
 
 def test_two_schedules_on_different_hyperparameters():

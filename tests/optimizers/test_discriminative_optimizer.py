@@ -13,6 +13,7 @@ from helpers import (
     data,
     distance,
     fit,
+    interpreted,
     mlp,
     weights,
 )
@@ -74,10 +75,11 @@ def by_groups(make, rate=RATE, clip=list, multipliers=MULTIPLIERS):
         values = [keras.ops.convert_to_numpy(v.value) for v in variables]
         found = clip(gradients(values, x, y))
         for optimizer, places in groups.values():
-            optimizer.apply(
-                [tensor(found[i]) for i in places],
-                [variables[i] for i in places],
-            )
+            with interpreted():
+                optimizer.apply(
+                    [tensor(found[i]) for i in places],
+                    [variables[i] for i in places],
+                )
     for optimizer, places in groups.values():
         optimizer.finalize_variable_values([variables[i] for i in places])
     values = [keras.ops.convert_to_numpy(v.value) for v in variables]
