@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_fast.callbacks import OneCycle
 
-PAIRS = 40
+PAIRS = 30
 
 
 def mlp():
@@ -27,7 +27,7 @@ def mlp():
 
 
 def cnn():
-    x = np.random.default_rng(0).normal(size=(32 * 32, 24, 24, 3))
+    x = np.random.default_rng(0).normal(size=(32 * 96, 24, 24, 3))
     layers = [
         keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
         keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
