@@ -26,8 +26,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# The constants of `highest`, chosen on 26 small tasks and confirmed on 13
-# others. Neighbouring values do as well: benchmarks/lr_find_regret.py.
+# The constants of `highest`. What comes of them on twelve tasks:
+# benchmarks/lr_find_regret.py.
 _WIDTH = 0.5  # decades: standard deviation of the smoothing kernel
 _PER_DECADE = 16  # updates: the speed of sweep to which `near` is brought
 _CLEARLY = 4  # standard errors that a fall has to exceed
