@@ -5,7 +5,7 @@ The model is yours and stays a `keras.Model`: find its learning rate with
 layers, and give early ones lower rates.
 """
 
-from keras_fast import callbacks, optimizers, schedules
+from keras_fast import callbacks, layers, models, optimizers, schedules
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
@@ -22,7 +22,9 @@ __all__ = [
     "freeze_to",
     "layer_groups",
     "layer_multipliers",
+    "layers",
     "lr_find",
+    "models",
     "optimizers",
     "schedules",
     "training_plan",

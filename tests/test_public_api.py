@@ -26,7 +26,9 @@ PUBLIC = {
         "freeze_to",
         "layer_groups",
         "layer_multipliers",
+        "layers",
         "lr_find",
+        "models",
         "optimizers",
         "schedules",
         "training_plan",
@@ -42,6 +44,8 @@ PUBLIC = {
         "SGDR",
         "SlantedTriangular",
     ],
+    "keras_fast.layers": ["ScaledSigmoid"],
+    "keras_fast.models": ["efficientnet_lite0", "image_classifier"],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],
     "keras_fast.schedules": [
         "cosine",

@@ -1,0 +1,163 @@
+"""A network that knows pictures already, with a new head for other classes."""
+
+import os
+from typing import Any
+
+import keras
+
+from keras_fast._checks import momentum as share
+from keras_fast._checks import whole
+from keras_fast.models._checks import (
+    channels_last,
+    feature_maps,
+    image_shape,
+    weights_path,
+)
+from keras_fast.models._pixels import application, prepare
+from keras_fast.models._reshape import any_size, with_channels
+
+__all__ = ["image_classifier"]
+
+
+def image_classifier(
+    backbone: str | keras.Model,
+    num_classes: int,
+    *,
+    input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
+    weights: str | os.PathLike | None = "imagenet",
+    head_units: int = 512,
+    dropout: float = 0.5,
+    activation: str | None = "softmax",
+) -> keras.Model:
+    """A classifier of pictures on a network that is trained already.
+
+    It takes raw pixels, 0 to 255, of any size, and prepares them itself. Its
+    head is fast.ai's: the maximum and the mean of each feature map, side by
+    side, then twice batch normalization, dropout and a dense layer. The head
+    is the last group of `layer_groups(model)`. All that is before it starts
+    frozen; `unfreeze(model)` lets it train.
+
+    Args:
+        backbone: Name of a `keras.applications` network, or any model that
+            maps pictures to feature maps, from KerasHub for one. A model is
+            taken as it is: what it wants done to pixels it has to do itself,
+            as `keras.Sequential([keras.layers.Rescaling(...), network])`.
+            Its layers are shared, not copied, and frozen.
+        num_classes: Number of classes.
+        input_shape: Height, width and channels of the pictures. The model
+            takes any other size too; None where there is no usual one. With
+            other than 3 channels the first convolution is adapted: one
+            channel has the sum of its weights, two have the first two times
+            1.5, and those beyond the third begin at zero.
+        weights: Of a backbone given by name: "imagenet" or None, which is
+            random. Or the path of weights saved from the backbone, without
+            its top. A model keeps its own, unless a path is given.
+        head_units: Units of the first dense layer.
+        dropout: Dropped before the last layer. Before the first dense layer
+            it is half of it.
+        activation: "softmax" for one class a picture, "sigmoid" for several
+            or none, None for logits.
+
+    Returns:
+        A model that is not compiled. Its output is float32 also under mixed
+        precision.
+
+    Raises:
+        ValueError: An argument is out of range, or the backbone does not end
+            in feature maps.
+
+    Examples:
+        >>> from keras_fast import models
+        >>> model = models.image_classifier("MobileNetV2", 10, weights=None)
+        >>> model.output_shape
+        (None, 10)
+        >>> [len(group) for group in keras_fast.layer_groups(model)]
+        [52, 52, 4]
+
+    Reference:
+
+    - [Howard and Gugger, 2020](https://arxiv.org/abs/2002.04688)
+    """
+    channels_last()
+    _check(num_classes, activation)
+    shape = image_shape(input_shape)
+    rate = share("dropout", dropout)
+    units = whole("head_units", head_units)
+    base, mode = _base(backbone, weights)
+    base = any_size(with_channels(base, shape[-1]))
+    _check_size(base, shape)
+    base.trainable = False
+    inputs = keras.Input((None, None, shape[-1]), name="image")
+    x = base(prepare(inputs, mode))
+    pools = [
+        keras.layers.GlobalMaxPooling2D(name="max_pool")(x),
+        keras.layers.GlobalAveragePooling2D(name="average_pool")(x),
+    ]
+    x = keras.layers.Concatenate(name="pools")(pools)
+    x = _dropped(x, rate / 2, "hidden")
+    x = _dense(units, "hidden", activation="relu")(x)
+    x = _dropped(x, rate, "scores")
+    scores = _dense(num_classes, "scores", activation, dtype="float32")(x)
+    return keras.Model(inputs, scores, name="image_classifier")
+
+
+def _base(
+    backbone: str | keras.Model, weights: str | os.PathLike | None
+) -> tuple[keras.Model, str | None]:
+    path = weights_path(weights)
+    mode = None
+    if isinstance(backbone, str):
+        source = "imagenet" if weights == "imagenet" else None
+        backbone, mode = application(backbone, source)
+    base = feature_maps(backbone)
+    if path is not None:
+        base.load_weights(path)
+    return base, mode
+
+
+def _dropped(x: Any, rate: float, name: str) -> Any:
+    # Keras's own momentum, 0.99, is too slow for a few epochs.
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+    return keras.layers.Dropout(rate, name=f"{name}_dropout")(x)
+
+
+def _dense(units: int, name: str, activation: str | None, **dtype: str) -> Any:
+    # Without bias: the normalization before it has one.
+    return keras.layers.Dense(
+        units,
+        activation,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+        **dtype,
+    )
+
+
+def _check(num_classes: int, activation: str | None) -> None:
+    whole("num_classes", num_classes)
+    if activation not in ("softmax", "sigmoid", None):
+        raise ValueError(
+            "`activation` must be 'softmax', 'sigmoid' or None. Pass "
+            "'sigmoid' for several classes a picture, None for logits. "
+            f"Received: activation={activation!r}"
+        )
+    if num_classes == 1 and activation == "softmax":
+        raise ValueError(
+            "`num_classes` must be at least 2 with softmax, which gives one "
+            "class always 1. Pass 2, or activation='sigmoid'. "
+            "Received: num_classes=1"
+        )
+
+
+def _check_size(base: keras.Model, shape: Any) -> None:
+    try:
+        maps = base.compute_output_shape((None, *shape))
+        fits = 0 not in maps
+    except ValueError:  # a kernel larger than what is left
+        fits = False
+    if not fits:
+        raise ValueError(
+            "`input_shape` must be large enough for the backbone to leave a "
+            "feature. Pass larger pictures. Received: "
+            f"input_shape={shape!r}, backbone={base.name}"
+        )
