@@ -32,9 +32,9 @@ class ScaledSigmoid(keras.layers.Layer):
 
     Examples:
         >>> layer = keras_fast.layers.ScaledSigmoid(0, 5)
-        >>> layer(np.array([-100.0, 0.0, 100.0])).tolist()
-        [0.0, 2.5, 5.0]
-        >>> rated = keras.Model(model.input, layer(model.output))
+        >>> keras.ops.convert_to_numpy(layer(np.zeros(2))).tolist()
+        [2.5, 2.5]
+        >>> rated = keras.Model(model.inputs, layer(model.outputs[0]))
     """
 
     def __init__(self, low: float, high: float, **kwargs: Any) -> None:

@@ -36,14 +36,14 @@ FAMILIES = {
 
 def application(name: str, weights: str | None) -> tuple[keras.Model, Any]:
     """The network without its top, and its mode in `MODES`."""
-    for family, mode in FAMILIES.items():
-        module = getattr(keras.applications, family)
-        if name[:1].isupper() and hasattr(module, name):
-            # Some adapt their layers, or warn, unless the size is this one.
-            network = getattr(module, name)(
-                include_top=False, weights=weights, input_shape=(224, 224, 3)
-            )
-            return network, mode
+    network: Any = getattr(keras.applications, name, None)
+    # Not every one is in its family's public module.
+    family = getattr(network, "__module__", "").rpartition(".")[2]
+    if name[:1].isupper() and family in FAMILIES:
+        # Some adapt their layers, or warn, unless the size is this one.
+        shape = (224, 224, 3)
+        built = network(include_top=False, weights=weights, input_shape=shape)
+        return built, FAMILIES[family]
     raise ValueError(
         "`backbone` must be the name of a keras.applications network or a "
         "Keras model. Check its spelling: 'EfficientNetV2B0', for one. "
