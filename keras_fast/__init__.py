@@ -6,6 +6,7 @@ layers, and give early ones lower rates.
 """
 
 from keras_fast import callbacks, layers, models, optimizers, schedules
+from keras_fast._io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
@@ -15,6 +16,8 @@ from keras_fast.training_plan import training_plan
 __version__ = "0.1.0"
 
 __all__ = [
+    "CorruptFileError",
+    "FileVersionError",
     "LRFinderResult",
     "__version__",
     "callbacks",

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"_anneal", "_checks", "curves", "plots", "schedules"},
     {
+        "_array_file",
         "_gradients",
         "_io",
         "_live",

@@ -19,6 +19,8 @@ import keras_fast
 
 PUBLIC = {
     "keras_fast": [
+        "CorruptFileError",
+        "FileVersionError",
         "LRFinderResult",
         "__version__",
         "callbacks",

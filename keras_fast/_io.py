@@ -1,0 +1,241 @@
+"""How is a file written whole or not at all, and read without trust?
+
+A file appears under its name when all of it is on the disk: whoever is killed
+before that leaves the old one. No other module writes.
+"""
+
+import contextlib
+import errno
+import functools
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import filelock
+
+__all__ = [
+    "CorruptFileError",
+    "FileVersionError",
+    "crc32",
+    "discard_unfinished",
+    "lock",
+    "parse_json",
+    "read_bytes",
+    "to_json",
+    "write_file",
+]
+
+CHUNK = 1 << 20
+# Windows refuses to replace a file that a scanner has open for a moment.
+TRIES = 5
+
+
+class CorruptFileError(ValueError):
+    """A file is damaged: not what was once written there.
+
+    Examples:
+        >>> issubclass(keras_fast.CorruptFileError, ValueError)
+        True
+    """
+
+
+class FileVersionError(ValueError):
+    """A file is of a format that this version does not read.
+
+    Examples:
+        >>> issubclass(keras_fast.FileVersionError, ValueError)
+        True
+    """
+
+
+def write_file(
+    path: str | os.PathLike, chunks: Iterable[bytes | memoryview], size: int
+) -> None:
+    """Write a file, or leave the old one as it is.
+
+    Args:
+        path: Where. The folder must exist.
+        chunks: The content, in pieces.
+        size: Bytes in all of them.
+
+    Raises:
+        OSError: It could not be written; the message says how much room it
+            needs. What was there before is there still.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.tmp")
+    try:
+        _write(temporary, chunks, size)
+        _replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
+        raise OSError(
+            error.errno,
+            f"The file must be written whole, {size} bytes: "
+            f"{error.strerror}. Make room or allow it. "
+            f"Received: path={str(path)!r}",
+        ) from error
+
+
+def discard_unfinished(path: str | os.PathLike) -> None:
+    """Remove what killed writers of this file left. None may be writing it."""
+    path = Path(path)
+    for left in path.parent.glob("*.tmp"):
+        if left.name.startswith(_prefix(path)):
+            left.unlink(missing_ok=True)
+
+
+def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes."""
+    with open(path, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        _corrupt(path, f"it has more than {limit} bytes")
+    return content
+
+
+def crc32(path: str | os.PathLike) -> int:
+    """Checksum of a file. It tells every single flipped bit."""
+    value = 0
+    with open(path, "rb") as file:
+        for chunk in iter(functools.partial(file.read, CHUNK), b""):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def to_json(value: Any) -> bytes:
+    """Always the same bytes for the same value."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return text.encode()
+
+
+def parse_json(content: bytes, path: str | os.PathLike) -> dict[str, Any]:
+    """A JSON object, with no key twice and no number that is none.
+
+    Raises:
+        CorruptFileError: It is not one.
+    """
+    try:
+        value = json.loads(
+            content.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_number,
+        )
+    except (RecursionError, ValueError) as error:
+        _corrupt(path, f"{type(error).__name__}: {str(error)[:80]}", error)
+    if not isinstance(value, dict):
+        _corrupt(path, "it is not a JSON object")
+    return value
+
+
+@contextlib.contextmanager
+def lock(
+    path: str | os.PathLike, *, on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Let one process at a time in; a killed one lets go by dying.
+
+    Args:
+        path: The lock's file. It stays.
+        on_wait: Called once if another process is in.
+    """
+    held = filelock.FileLock(path)
+    try:
+        try:
+            held.acquire(blocking=False)
+        except filelock.Timeout:
+            if on_wait is not None:
+                on_wait()
+            held.acquire(poll_interval=0.1)
+    except NotImplementedError as error:
+        raise OSError(
+            errno.ENOLCK,
+            "The folder must be on a file system that has locks. Pass "
+            f"another. Received: path={str(path)!r}",
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _prefix(path: Path) -> str:
+    """How temporary files of this one begin; short enough for any name."""
+    return f".{zlib.crc32(path.name.encode()):08x}."
+
+
+def _write(path: Path, chunks: Iterable[bytes | memoryview], size: int) -> None:
+    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags, 0o666)
+    try:
+        _allocate(handle, size)
+        for chunk in chunks:
+            left = memoryview(chunk).cast("B")
+            while left:
+                left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _allocate(handle: int, size: int) -> None:
+    """Fail now, not in the middle, if the disk has no room."""
+    if not size or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        # Some file systems can't.
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    for attempt in range(TRIES):
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(0.05 * (attempt + 1))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Only then does the new name survive a loss of power."""
+    if os.name == "nt":  # where folders can't be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _corrupt(
+    path: str | os.PathLike, why: str, cause: Exception | None = None
+) -> NoReturn:
+    raise CorruptFileError(
+        "The file must be as it was written. Remove it, or put back a copy. "
+        f"Received: path={os.fspath(path)!r} ({why})"
+    ) from cause
