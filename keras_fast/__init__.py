@@ -10,7 +10,9 @@ from keras_fast._io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
+from keras_fast.training.fine_tune import fine_tune
 from keras_fast.training.lr_find import lr_find
+from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.training_plan import training_plan
 
 __version__ = "0.1.0"
@@ -21,6 +23,7 @@ __all__ = [
     "LRFinderResult",
     "__version__",
     "callbacks",
+    "fine_tune",
     "freeze",
     "freeze_to",
     "layer_groups",
@@ -29,6 +32,7 @@ __all__ = [
     "lr_find",
     "models",
     "optimizers",
+    "progressive_resizing",
     "schedules",
     "training_plan",
     "unfreeze",

@@ -9,7 +9,8 @@ where the optimizer updates one variable and where it decays it, so nothing is
 copied and averages of the weights see what was done.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from keras import ops
 
 from keras_fast._unwrap import chain, innermost, scope
 
-__all__ = ["rebind", "scale_updates"]
+__all__ = ["rebind", "scale_updates", "scaled_updates"]
 
 # Where Keras keeps the means of `use_ema`.
 AVERAGE = "_model_variables_moving_average"
@@ -71,6 +72,22 @@ def scale_updates(
         hooks["_parallel_update_step"] = scaled.update_at_once
     # Not setattr: Keras would track them as state of the optimizer.
     optimizer.__dict__.update(hooks)
+
+
+@contextlib.contextmanager
+def scaled_updates(
+    optimizer: keras.optimizers.Optimizer,
+    multiplier_of: Callable[[keras.Variable], float],
+) -> Iterator[None]:
+    """As `scale_updates`, and plain again at the end."""
+    before = set(optimizer.__dict__)
+    scale_updates(optimizer, multiplier_of)
+    added = set(optimizer.__dict__) - before
+    try:
+        yield
+    finally:
+        for name in added:
+            del optimizer.__dict__[name]
 
 
 class _ScaledUpdates:

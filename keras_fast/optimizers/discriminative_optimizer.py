@@ -14,8 +14,19 @@ REFUSED = {
     "MultiOptimizer": "Pass one optimizer: the multipliers make the groups.",
     "ScheduleFreeAdamW": "Its update is not proportional to the rate. Pass "
     "`AdamW`.",
-    "DiscriminativeOptimizer": "Multiply the multipliers instead.",
+    "DiscriminativeOptimizer": "Pass the optimizer that is inside.",
 }
+
+
+def check_scalable(name: str, optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an optimizer that can't have a rate for each variable."""
+    for kind in type(optimizer).__mro__:
+        if kind.__name__ in REFUSED:
+            raise ValueError(
+                f"`{name}` must be one that updates in proportion to one "
+                f"learning rate. {REFUSED[kind.__name__]} "
+                f"Received: {name}={kind.__name__}"
+            )
 
 
 @keras.saving.register_keras_serializable("keras_fast")
@@ -67,13 +78,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
                 "`inner_optimizer` must be a Keras optimizer. Pass one, such "
                 "as `keras.optimizers.Adam()`. Received: inner_optimizer=None"
             )
-        for kind in type(inner_optimizer).__mro__:
-            if kind.__name__ in REFUSED:
-                raise ValueError(
-                    "`inner_optimizer` must be one that updates in proportion "
-                    f"to its learning rate. {REFUSED[kind.__name__]} "
-                    f"Received: inner_optimizer={kind.__name__}"
-                )
+        check_scalable("inner_optimizer", inner_optimizer)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         # Not setattr: TensorFlow would wrap them as state of the optimizer.

@@ -177,7 +177,7 @@ def test_wrong_number_of_multipliers(count):
         ),
         (
             lambda: DiscriminativeOptimizer(sgd(), [1.0]),
-            "Multiply the multipliers instead. Received: "
+            "Pass the optimizer that is inside. Received: "
             "inner_optimizer=DiscriminativeOptimizer",
         ),
     ],
@@ -186,6 +186,6 @@ def test_optimizers_that_it_can_not_scale(make, remedy):
     with pytest.raises(ValueError) as caught:
         DiscriminativeOptimizer(make(), [1.0])
     assert str(caught.value) == (
-        "`inner_optimizer` must be one that updates in proportion to its "
+        "`inner_optimizer` must be one that updates in proportion to one "
         f"learning rate. {remedy}"
     )

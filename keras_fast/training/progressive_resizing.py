@@ -1,0 +1,137 @@
+"""Small pictures first, then larger ones, with the same weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_fast._checks import compiled, function, positive, several, whole
+from keras_fast.training._phases import OneCycleFrom, check_not_given, joined
+from keras_fast.training.lr_find import lr_find
+
+__all__ = ["progressive_resizing"]
+
+# What the sweep is told of what `fit()` is.
+FINDER = (
+    "batch_size",
+    "class_weight",
+    "sample_weight",
+    "shuffle",
+    "steps_per_epoch",
+)
+
+
+def progressive_resizing(
+    model: keras.Model,
+    data: Callable[[int], Any],
+    *,
+    sizes: Sequence[int],
+    epochs: int | Sequence[int],
+    max_lr: float | Sequence[float] | None = None,
+    validation_data: Callable[[int], Any] | Any = None,
+    **fit_kwargs: Any,
+) -> keras.callbacks.History:
+    """Train a model on larger and larger pictures.
+
+    Small pictures take a fraction of the time, and what is learned on them
+    helps with large ones. For each size the rate is found anew with
+    `lr_find`, then the model trains with 1cycle. It has to take pictures of
+    any size, as those of `keras_fast.models.image_classifier` do.
+
+    Args:
+        model: A compiled model.
+        data: Function of a size in pixels that returns what `fit()` takes, a
+            data set or a pair (x, y).
+        sizes: Sizes in pixels, in their order, such as (96, 128, 224).
+        epochs: Epochs at each size, or a number for each.
+        max_lr: Highest learning rate, or one for each size. None: what
+            `lr_find` suggests.
+        validation_data: As `fit()` takes it, or a function of the size.
+        **fit_kwargs: What else `fit()` takes. Epochs count on from size to
+            size.
+
+    Returns:
+        One History over all sizes. Beside the metrics it has `image_size` and
+        `max_lr` of each epoch.
+
+    Raises:
+        ValueError: An argument is out of its range, there are not as many
+            epochs or rates as sizes, or the finder suggests no rate.
+        TypeError: `data` is no function.
+
+    Examples:
+        >>> from keras_fast import models, progressive_resizing
+        >>> pictures = np.zeros((8, 64, 64, 3), "uint8")
+        >>> labels = np.arange(8) % 2
+        >>> def resized(size):
+        ...     return keras.layers.Resizing(size, size)(pictures), labels
+        >>> base = keras.Sequential(
+        ...     [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)]
+        ... )
+        >>> classifier = models.image_classifier(base, num_classes=2)
+        >>> classifier.compile("adam", "sparse_categorical_crossentropy")
+        >>> history = progressive_resizing(
+        ...     classifier,
+        ...     resized,
+        ...     sizes=(16, 32),
+        ...     epochs=1,
+        ...     max_lr=1e-3,
+        ...     verbose=0,
+        ... )
+        >>> history.history["image_size"]
+        [16, 32]
+
+    Reference:
+
+    - fastai 0.7, `learn.set_data(get_data(size))`
+    - [Howard, 2018](https://www.fast.ai/posts/2018-08-10-fastai-diu-imagenet.html)
+    """
+    compiled(model)
+    function("data", data)
+    check_not_given(fit_kwargs, "initial_epoch")
+    sizes = [whole("sizes", size) for size in several("sizes", sizes)]
+    lengths = [whole("epochs", n) for n in _each("epochs", epochs, len(sizes))]
+    rates = _each("max_lr", max_lr, len(sizes))
+    rates = [r if r is None else positive("max_lr", r) for r in rates]
+    callbacks = list(fit_kwargs.pop("callbacks", None) or ())
+    histories, done = [], 0
+    for size, length, rate in zip(sizes, lengths, rates, strict=True):
+        x, y = _pair(data(size))
+        if rate is None:
+            found = {k: v for k, v in fit_kwargs.items() if k in FINDER}
+            rate = lr_find(model, x, y, **found).suggestion
+        valid = validation_data
+        history = model.fit(
+            x,
+            y,
+            initial_epoch=done,
+            epochs=done + length,
+            validation_data=valid(size) if callable(valid) else valid,
+            callbacks=[OneCycleFrom(done, rate), *callbacks],
+            **fit_kwargs,
+        )
+        count = len(history.epoch)
+        history.history |= {"image_size": [size] * count}
+        history.history |= {"max_lr": [rate] * count}
+        histories.append(history)
+        done += length
+    return joined(model, histories)
+
+
+def _each(name: str, value: Any, count: int) -> list[Any]:
+    """A value for each size."""
+    if value is None or not hasattr(value, "__len__"):
+        return [value] * count
+    values = several(name, value)
+    if len(values) != count or not count:
+        raise ValueError(
+            f"`{name}` must be one for all or one for each of {count} sizes. "
+            f"Pass as many. Received: {name}={value!r}"
+        )
+    return values
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    if isinstance(data, tuple) and len(data) == 2:
+        return data
+    return data, None

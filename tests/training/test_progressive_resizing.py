@@ -1,0 +1,118 @@
+import keras
+import numpy as np
+import pytest
+from helpers import BACKEND, distance, weights
+
+from keras_fast import lr_find, models, progressive_resizing
+from keras_fast.callbacks import OneCycle, Recorder
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (12, 24, 24, 3)).astype("uint8")
+LABELS = np.arange(12) % 2
+
+
+def resized(size):
+    small = keras.layers.Resizing(size, size)(PICTURES)
+    return keras.ops.convert_to_numpy(small), LABELS
+
+
+def classifier():
+    keras.utils.set_random_seed(0)
+    base = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)]
+    )
+    model = models.image_classifier(base, 2, head_units=4, dropout=0.0)
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        "sparse_categorical_crossentropy",
+        jit_compile=BACKEND == "jax",
+    )
+    return model
+
+
+def grow(model, **arguments):
+    settings = {"sizes": (8, 16), "epochs": (1, 2), "max_lr": (0.1, 0.01)}
+    return progressive_resizing(
+        model,
+        resized,
+        **settings | arguments,
+        batch_size=4,
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def test_equals_one_fit_after_another():
+    model, expected = classifier(), classifier()
+    for size, epochs, rate in ((8, 1, 0.1), (16, 2, 0.01)):
+        expected.fit(
+            *resized(size),
+            epochs=epochs,
+            batch_size=4,
+            shuffle=False,
+            verbose=0,
+            callbacks=[OneCycle(rate)],
+        )
+    history = grow(model)
+    assert distance(weights(model), weights(expected)) <= 1e-6
+    assert history is model.history
+    assert history.epoch == [0, 1, 2]
+    assert history.history["image_size"] == [8, 16, 16]
+    assert history.history["max_lr"] == [0.1, 0.01, 0.01]
+    assert len(history.history["loss"]) == 3
+
+
+def test_the_rate_is_found_at_each_size():
+    model, recorder = classifier(), Recorder()
+    history = grow(model, max_lr=None, epochs=1, callbacks=[recorder])
+    first = lr_find(classifier(), *resized(8), batch_size=4, shuffle=False)
+    # What is left of the sweep's rounding: none.
+    assert history.history["max_lr"][0] == first.suggestion
+    assert max(recorder.learning_rates) == pytest.approx(
+        history.history["max_lr"][1], rel=0.5
+    )
+
+
+def test_pictures_have_the_size_asked_for():
+    asked = []
+
+    def data(size):
+        asked.append(size)
+        return resized(size)
+
+    progressive_resizing(
+        classifier(),
+        data,
+        sizes=[8, 12],
+        epochs=1,
+        max_lr=0.01,
+        validation_data=lambda size: asked.append(-size) or resized(size),
+        batch_size=4,
+        verbose=0,
+    )
+    assert asked == [8, -8, 12, -12]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sizes": (8, 0)}, "Received: sizes=0"),
+        ({"epochs": 0}, "Received: epochs=0"),
+        ({"epochs": (1,)}, "for each of 2 sizes.*Received: epochs="),
+        ({"max_lr": (0.1, -1)}, "Received: max_lr=-1"),
+        ({"max_lr": ()}, "for each of 2 sizes.*Received: max_lr="),
+        ({"sizes": ()}, "Received: "),
+        ({"initial_epoch": 1}, "Received: initial_epoch=1"),
+    ],
+)
+def test_bad_arguments_change_nothing(arguments, message):
+    model = classifier()
+    before = weights(model)
+    with pytest.raises(ValueError, match=message):
+        grow(model, **arguments)
+    assert distance(weights(model), before) == 0
+
+
+def test_data_must_be_a_function():
+    with pytest.raises(TypeError, match="`data` must be callable"):
+        progressive_resizing(classifier(), PICTURES, sizes=(8,), epochs=1)
