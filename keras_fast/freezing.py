@@ -1,5 +1,7 @@
 """Which layers train?"""
 
+import itertools
+
 import keras
 
 from keras_fast._checks import model as checked_model
@@ -86,11 +88,14 @@ def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
     freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
 
 
-def unfreeze(model: keras.Model) -> None:
+def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
     """Let every layer train.
 
     Args:
         model: The model.
+        train_batchnorm: Whether batch normalization before the last group
+            trains too. Otherwise it keeps the statistics that the model came
+            with, which small batches and a few epochs can't replace.
 
     Examples:
         >>> keras_fast.freeze(model)
@@ -99,6 +104,11 @@ def unfreeze(model: keras.Model) -> None:
         6
     """
     _open(checked_model(model))
+    if not train_batchnorm:
+        for layer in itertools.chain(*default_groups(model)[:-1]):
+            for part in layer._flatten_layers():
+                if isinstance(part, keras.layers.BatchNormalization):
+                    part.trainable = False
     _take_effect(model)
 
 

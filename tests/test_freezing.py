@@ -231,6 +231,19 @@ def test_statistics_stand_while_frozen_and_go_on_after():
     np.testing.assert_allclose(found, statistics(x, 5), atol=1e-6)
 
 
+@pytest.mark.parametrize("first", [Norm, lambda **a: Block(**a)])
+def test_unfrozen_but_for_batchnorm(first):
+    model, (x, y) = normalized(first=first), data(1)
+    unfreeze(model, train_batchnorm=False)
+    start = model.get_weights()
+    fit(model, x, y, epochs=2)
+    moved = [
+        np.any(a != b) for a, b in zip(model.get_weights(), start, strict=True)
+    ]
+    assert moved[:4] == [False] * 4
+    assert all(moved[4:])
+
+
 class Block(keras.layers.Layer):
     """BatchNormalization within a layer that counts as one."""
 

@@ -31,6 +31,7 @@ def fine_tune(
     freeze_epochs: int = 1,
     lr_mult: float = 100.0,
     momentums: Momentums = (0.95, 0.85, 0.95),
+    train_batchnorm: bool = True,
     **fit_kwargs: Any,
 ) -> keras.callbacks.History:
     """Train the head of a pretrained model, then all of it.
@@ -43,8 +44,7 @@ def fine_tune(
     for all again, its own.
 
     Args:
-        model: A compiled model. Batch normalization in frozen layers runs as
-            in inference.
+        model: A compiled model.
         x: Data, as `fit()` takes it.
         y: Labels, as `fit()` takes them.
         epochs: Epochs of the second part.
@@ -53,6 +53,9 @@ def fine_tune(
         lr_mult: How many times lower the rate of the first group is than that
             of the last, in the second part.
         momentums: See `keras_fast.callbacks.OneCycle`.
+        train_batchnorm: Whether batch normalization before the last group
+            trains, in both parts, as in fastai. Otherwise it runs as in
+            inference in both.
         **fit_kwargs: What else `fit()` takes. Epochs count on from the first
             part to the second.
 
@@ -93,11 +96,11 @@ def fine_tune(
 
     histories = []
     try:
-        freeze(model)
+        freeze(model, train_batchnorm=train_batchnorm)
         if first:
             histories.append(fit(head, epochs=first))
     finally:
-        unfreeze(model)
+        unfreeze(model, train_batchnorm=train_batchnorm)
     with _rates(model, rates):
         last = first + epochs
         histories.append(fit(everything, initial_epoch=first, epochs=last))

@@ -152,6 +152,24 @@ def test_saved_it_loads_and_goes_on(tmp_path):
     assert max(distance(a, b) for a, b in pairs) <= 1e-7
 
 
+@pytest.mark.parametrize("trains", [True, False])
+def test_batchnorm_before_the_last_group(trains):
+    norm = keras.layers.BatchNormalization(momentum=0.9)
+    hidden = keras.layers.Dense(5, activation="tanh")
+    model = mlp(sgd(), norm, hidden, jit_compile=BACKEND == "jax")
+    seen = []
+
+    class Statistics(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model  # noqa: B018  JAX brings the variables up to date
+            seen.append(norm.get_weights())
+
+    tune(model, Statistics())
+    mean, variance = seen[0][2:]  # after the first part
+    assert (np.all(mean == 0) and np.all(variance == 1)) != trains
+    assert all(np.any(a != b) for a, b in zip(*seen[:2], strict=True)) == trains
+
+
 def test_an_optimizer_without_momentum():
     model = network(lambda: keras.optimizers.SGD(0.1))
     with pytest.raises(ValueError, match="momentums=None"):
