@@ -164,7 +164,7 @@ def test_batchnorm_before_the_last_group(trains):
             self.model  # noqa: B018  JAX brings the variables up to date
             seen.append(norm.get_weights())
 
-    tune(model, Statistics())
+    tune(model, Statistics(), train_batchnorm=trains)
     mean, variance = seen[0][2:]  # after the first part
     assert (np.all(mean == 0) and np.all(variance == 1)) != trains
     assert all(np.any(a != b) for a, b in zip(*seen[:2], strict=True)) == trains
