@@ -27,7 +27,7 @@ endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo test test-jax test-torch stress lint format types docs bench check
+.PHONY: demo test test-jax test-torch test-extras stress lint format types docs bench check
 
 demo: .venv/.stamp-demo
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,10 @@ test-jax: .venv/.stamp-jax
 
 test-torch: .venv/.stamp-torch
 	KERAS_BACKEND=torch $(PYTEST) -m "not stress" $(ARGS)
+
+# With KerasHub and KerasCV; other tests pass them by.
+test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-dev
+	KERAS_BACKEND=tensorflow $(PYTEST) tests/extras $(ARGS)
 
 stress: .venv/.stamp-dev
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "stress or crash" $(ARGS)

@@ -45,8 +45,10 @@ def layer_groups(
     Nested models are opened. The head, that is what stands behind the last
     nested model or the last global pooling, is the last group; the layers
     before it are split where the numbers of layers come out most even. A
-    model without such a head is split evenly altogether. A layer that has
-    layers of its own counts as one.
+    nested model with fewer layers than there are groups leaves some empty. A
+    model without such a head is split evenly altogether, and so is one that is
+    not nested and has too few layers before its head. A layer that has layers
+    of its own counts as one.
 
     Args:
         model: A built functional or Sequential model.
@@ -65,16 +67,17 @@ def layer_groups(
         [[8], [8], [1]]
     """
     num_groups = whole("num_groups", num_groups)
-    layers, head = _ordered_layers(checked_model(model))
+    layers, head, nested = _ordered_layers(checked_model(model))
     if len(layers) < num_groups:
         raise ValueError(
             "`num_groups` must be at most the number of layers with weights, "
             f"{len(layers)} here. Pass fewer. Received: "
             f"num_groups={num_groups}"
         )
-    if num_groups > 1 and 0 < head <= len(layers) - num_groups + 1:
-        body = np.array_split(np.arange(len(layers) - head), num_groups - 1)
-        parts = [*body, np.arange(len(layers) - head, len(layers))]
+    first = len(layers) - head  # of the head
+    if head and num_groups > 1 and (nested or first >= num_groups - 1):
+        body = np.array_split(np.arange(first), num_groups - 1)
+        parts = [*body, np.arange(first, len(layers))]
     else:
         parts = np.array_split(np.arange(len(layers)), num_groups)
     return [[layers[int(i)] for i in part] for part in parts]
@@ -133,8 +136,9 @@ def layer_multipliers(
 
 def default_groups(model: keras.Model) -> Groups:
     """Three groups, or as many as there can be."""
-    layers, _ = _ordered_layers(checked_model(model))
-    return layer_groups(model, min(3, len(layers)))
+    layers, _, _ = _ordered_layers(checked_model(model))
+    groups = layer_groups(model, min(3, len(layers)))
+    return [group for group in groups if group]
 
 
 def checked_groups(model: keras.Model, groups: Groups) -> Groups:
@@ -167,21 +171,22 @@ def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 def _ordered_layers(
     model: keras.Model,
-) -> tuple[list[keras.layers.Layer], int]:
-    """Layers with weights, input to output, and how many are the head."""
-    layers, head = {}, 0
+) -> tuple[list[keras.layers.Layer], int, bool]:
+    """Layers with weights, how many are the head, and if some are nested."""
+    layers, head, any_nested = {}, 0, False
     for layer, nested in _walk(model):
         if nested or isinstance(layer, POOLING):
             head = 0
         if layer.weights and id(layer) not in layers:
             layers[id(layer)] = layer
             head += not nested
+            any_nested |= nested
     if not layers:
         raise ValueError(
             "`model` must be built and have weights. Call it on a batch, or "
             f"`model.build(input_shape)`, first. Received: model={model.name}"
         )
-    return list(layers.values()), head
+    return list(layers.values()), head, any_nested
 
 
 def _walk(

@@ -78,7 +78,7 @@ def training_plan(
 
 def _row(index: int, layers: Any, optimizer: Any) -> dict[str, Any]:
     names = [layer.name for layer in layers]
-    shown = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    shown = " … ".join(dict.fromkeys([*names[:1], *names[-1:]])) or "-"
     parameters = sum(layer.count_params() for layer in layers)
     # A frozen layer with layers of its own may hold some that train.
     able = [v for layer in layers for v in can_train(layer)]

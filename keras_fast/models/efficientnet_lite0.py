@@ -91,6 +91,7 @@ def efficientnet_lite0(
             "the model to `image_classifier`, which adapts them. "
             f"Received: input_shape={input_shape!r}"
         )
+    arrays = read_arrays(_weights_file()) if weights == "imagenet" else None
     inputs = keras.Input(shape)
     x = inputs
     if include_preprocessing:
@@ -101,8 +102,8 @@ def efficientnet_lite0(
         x = keras.layers.Dropout(0.2, name="top_dropout")(x)
         x = keras.layers.Dense(1000, dtype="float32", name="predictions")(x)
     model = keras.Model(inputs, x, name="efficientnet_lite0")
-    if weights == "imagenet":
-        _assign(model, read_arrays(_weights_file()))
+    if arrays is not None:
+        _assign(model, arrays)
     elif path is not None:
         model.load_weights(path)
     return model

@@ -1,13 +1,19 @@
 """The smallest network of each family in keras.applications."""
 
+import inspect
+import subprocess
+import sys
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
+from classifiers import base_of, features, numbers, scores
 
 from keras_fast import layer_groups
 from keras_fast.models import image_classifier
+from keras_fast.models._pixels import FAMILIES as MODES
+from keras_fast.models._pixels import prepare
 
 SMALLEST = {
     "mobilenet_v2": "MobileNetV2",
@@ -26,7 +32,8 @@ SMALLEST = {
     "vgg19": "VGG19",
     "xception": "Xception",
 }
-QUICK = {"mobilenet_v2"}
+# Few layers, and the preprocessing with the most parts.
+QUICK = {"vgg16"}
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 96, 80, 4))
 PIXELS = PIXELS.astype("float32")
 
@@ -36,23 +43,10 @@ class Case(NamedTuple):
     model: keras.Model
 
 
-def numbers(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
-def base_of(model):
-    return next(x for x in model.layers if isinstance(x, keras.Model))
-
-
 def prepared(model):
     """What the backbone is given."""
     node = base_of(model)._inbound_nodes[-1]
     return keras.Model(model.input, node.input_tensors[0])
-
-
-def features(model):
-    node = base_of(model)._inbound_nodes[-1]
-    return keras.Model(model.input, node.outputs[0])
 
 
 FAMILIES = [
@@ -69,6 +63,23 @@ def case(request):
     return Case(request.param, model)
 
 
+def test_every_family_is_known():
+    modules = inspect.getmembers(keras.applications, inspect.ismodule)
+    families = {n for n, m in modules if hasattr(m, "preprocess_input")}
+    # As ResNet, and EfficientNet, in a module of their own.
+    assert families - {"resnet50", "imagenet_utils"} == {*MODES}
+    assert {*SMALLEST} == {*MODES}
+
+
+@pytest.mark.parametrize("family", SMALLEST)
+def test_modes_are_those_of_the_families(family):
+    x = PIXELS[..., :3]
+    inputs = keras.Input((None, None, 3))
+    found = keras.Model(inputs, prepare(inputs, MODES[family]))(x)
+    expected = getattr(keras.applications, family).preprocess_input(x.copy())
+    np.testing.assert_allclose(numbers(found), expected, rtol=1e-5, atol=2e-5)
+
+
 def test_pixels_are_prepared_as_the_family_does(case):
     module = getattr(keras.applications, case.family)
     x = PIXELS[..., :3]
@@ -82,9 +93,9 @@ def test_pixels_are_prepared_as_the_family_does(case):
 
 def test_takes_two_sizes(case):
     for size in (80, 96):
-        scores = numbers(case.model(PIXELS[:, :size, ..., :3]))
-        assert scores.shape == (2, 3)
-        np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
+        found = scores(case.model, PIXELS[:, :size, ..., :3])
+        assert found.shape == (2, 3)
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_head_is_the_last_group_and_alone_trains(case):
@@ -95,33 +106,53 @@ def test_head_is_the_last_group_and_alone_trains(case):
     assert len(case.model.trainable_variables) == 6
 
 
-def test_is_saved_and_loaded(case, tmp_path):
-    case.model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    x = PIXELS[..., :3]
-    np.testing.assert_allclose(
-        numbers(again(x)), numbers(case.model(x)), rtol=1e-4, atol=1e-6
-    )
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_fourth_channel_changes_nothing_at_first(family, tmp_path):
-    network = getattr(keras.applications, SMALLEST[family])
+def test_weights_of_a_network_come_from_a_path(case, tmp_path):
     path = tmp_path / "base.weights.h5"
-    shape = (224, 224, 3)
-    network(include_top=False, weights=None, input_shape=shape).save_weights(
-        path
+    base_of(case.model).save_weights(path)
+    model = image_classifier(SMALLEST[case.family], 3, weights=path)
+    saved, loaded = (base_of(m).get_weights() for m in (case.model, model))
+    for old, new in zip(saved, loaded, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+LOAD = """
+import sys, keras, numpy as np
+sys.modules["keras_fast"] = None
+model = keras.saving.load_model("model.keras")
+np.save("scores.npy", model.predict(np.load("pixels.npy"), verbose=0))
+"""
+
+
+@pytest.mark.stress
+def test_loads_in_a_process_without_keras_fast(case, tmp_path):
+    case.model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "pixels.npy", PIXELS[..., :3])
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
-    three, four = (
-        image_classifier(
-            SMALLEST[family], 3, weights=path, input_shape=(80, 80, channels)
-        )
-        for channels in (3, 4)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(
+        np.load(tmp_path / "scores.npy"),
+        scores(case.model, PIXELS[..., :3]),
+        rtol=1e-3,
+        atol=1e-5,
     )
-    expected = numbers(features(three)(PIXELS[..., :3]))
+
+
+@pytest.mark.stress
+def test_a_fourth_channel_changes_nothing_at_first(case, tmp_path):
+    path = tmp_path / "base.weights.h5"
+    base_of(case.model).save_weights(path)
+    four = image_classifier(
+        SMALLEST[case.family], 3, weights=path, input_shape=(80, 80, 4)
+    )
+    expected = scores(features(case.model), PIXELS[..., :3])
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(
-        numbers(features(four)(PIXELS)),
+        scores(features(four), PIXELS),
         expected,
         rtol=1e-3,
         atol=1e-4 * np.abs(expected).max(),
@@ -136,7 +167,7 @@ def test_output_is_float32_under_mixed_float16(family):
         model = image_classifier(SMALLEST[family], 3, weights=None)
     finally:
         keras.config.set_dtype_policy("float32")
-    scores = model(PIXELS[..., :3])
-    assert keras.backend.standardize_dtype(scores.dtype) == "float32"
+    found = model(PIXELS[..., :3])
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
     given = prepared(model)(PIXELS[..., :3])
     assert keras.backend.standardize_dtype(given.dtype) == "float32"

@@ -1,4 +1,4 @@
-"""Builders on small backbones: the head, its channels, what is refused."""
+"""The classifier on small backbones: its head, what trains, what it saves."""
 
 import subprocess
 import sys
@@ -6,45 +6,18 @@ import sys
 import keras
 import numpy as np
 import pytest
+from classifiers import (
+    PIXELS,
+    backbone,
+    classifier,
+    features,
+    functional,
+    numbers,
+)
 
-from keras_fast import layer_groups, unfreeze
-from keras_fast.models import image_classifier
-from keras_fast.models._reshape import adapt_kernel
-
-PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 40, 48, 5))
-PIXELS = PIXELS.astype("float32")
-
-
-def numbers(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
-def backbone(channels=3, size=(None, None), before=()):
-    return keras.Sequential(
-        [
-            keras.Input((*size, channels)),
-            *before,
-            keras.layers.Conv2D(4, 3, strides=2, use_bias=False),
-            keras.layers.BatchNormalization(),
-            keras.layers.Conv2D(6, 3, activation="relu"),
-        ],
-        name="small",
-    )
-
-
-def functional(**arguments):
-    base = backbone(**arguments)
-    return keras.Model(base.inputs[0], base.outputs[0])
-
-
-def classifier(base=None, num_classes=3, **arguments):
-    arguments = {"input_shape": (32, 32, 3), **arguments}
-    return image_classifier(base or backbone(), num_classes, **arguments)
-
-
-def features(model):
-    layer = next(x for x in model.layers if isinstance(x, keras.Model))
-    return keras.Model(model.input, layer._inbound_nodes[-1].outputs[0])
+from keras_fast import freeze, layer_groups, training_plan, unfreeze
+from keras_fast.layers import ScaledSigmoid
+from keras_fast.models._pixels import prepare
 
 
 def test_head_is_that_of_fastai():
@@ -155,73 +128,6 @@ def test_output_is_float32_under_mixed_precision(mode):
     assert keras.backend.standardize_dtype(scores.dtype) == "float32"
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 5])
-def test_kernel_is_adapted_as_fastai_does(channels):
-    kernel = np.random.default_rng(1).normal(size=(3, 3, 3, 4))
-    adapted = adapt_kernel(kernel, channels)
-    assert adapted.shape == (3, 3, channels, 4)
-    for filters in range(4):
-        r, g, b = (kernel[:, :, i, filters] for i in range(3))
-        zero = np.zeros((3, 3))
-        expected = {
-            1: [r + g + b],
-            2: [r * 1.5, g * 1.5],
-            4: [r, g, b, zero],
-            5: [r, g, b, zero, zero],
-        }[channels]
-        for i, plane in enumerate(expected):
-            np.testing.assert_allclose(adapted[:, :, i, filters], plane)
-
-
-@pytest.mark.parametrize("channels", [1, 2, 4])
-@pytest.mark.parametrize("build", [backbone, functional])
-def test_other_channels_are_a_copy_with_another_first_kernel(build, channels):
-    before = [
-        keras.layers.Rescaling([0.1, 0.2, 0.3], [1.0, 2.0, 6.0]),
-        keras.layers.Normalization(mean=[1, 2, 6], variance=[1, 4, 9]),
-    ]
-    base = build(before=before)
-    rng = np.random.default_rng(2)
-    for variable in base.weights:
-        variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-    model = classifier(base, input_shape=(32, 32, channels))
-    copy = model.layers[1]
-    kernel, *others = base.get_weights()
-    adapted, *copied = copy.get_weights()
-    np.testing.assert_allclose(adapted, adapt_kernel(kernel, channels))
-    for old, new in zip(others, copied, strict=True):
-        np.testing.assert_array_equal(old, new)
-    scaling, normalization = copy.layers[-5:-3]
-    first = {1: [0.2], 2: [0.1, 0.2], 4: [0.1, 0.2, 0.3, 0.2]}
-    means = {1: [3.0], 2: [1.0, 2.0], 4: [1.0, 2.0, 6.0, 3.0]}
-    np.testing.assert_allclose(scaling.scale, first[channels])
-    np.testing.assert_allclose(scaling.offset, means[channels])
-    np.testing.assert_allclose(normalization.input_mean, means[channels])
-    assert model(PIXELS[..., :channels]).shape == (2, 3)
-    assert base.trainable
-
-
-def test_a_fourth_channel_changes_nothing_at_first():
-    base = backbone(before=[keras.layers.Rescaling(0.01)])
-    four = features(classifier(base, input_shape=(32, 32, 4)))
-    np.testing.assert_allclose(
-        numbers(four(PIXELS[..., :4])),
-        numbers(features(classifier(base))(PIXELS[..., :3])),
-        rtol=1e-5,
-        atol=1e-5,
-    )
-
-
-def test_statistics_that_a_backbone_learned_are_adapted_too():
-    normalization = keras.layers.Normalization()
-    base = backbone(before=[normalization])
-    normalization.adapt(PIXELS[..., :3])
-    gray = classifier(base, input_shape=(32, 32, 1)).layers[1].layers[0]
-    np.testing.assert_allclose(
-        numbers(gray.mean).ravel(), numbers(normalization.mean).mean()
-    )
-
-
 def test_weights_of_a_model_come_from_a_path(tmp_path):
     saved = backbone()
     saved.save_weights(tmp_path / "base.weights.h5")
@@ -231,181 +137,69 @@ def test_weights_of_a_model_come_from_a_path(tmp_path):
     )
 
 
-FAULTS = {
-    "name": (
-        ("MobileNetV9", 3),
-        {},
-        ValueError,
-        "`backbone` must be the name of a keras.applications network or a "
-        "Keras model. Check its spelling: 'EfficientNetV2B0', for one. "
-        "Received: backbone='MobileNetV9'",
-    ),
-    "function": (
-        ("preprocess_input", 3),
-        {},
-        ValueError,
-        "`backbone` must be the name of a keras.applications network or a "
-        "Keras model. Check its spelling: 'EfficientNetV2B0', for one. "
-        "Received: backbone='preprocess_input'",
-    ),
-    "backbone": (
-        (3, 3),
-        {},
-        TypeError,
-        "`backbone` must be the name of a keras.applications network or a "
-        "Keras model. Pass 'EfficientNetV2B0', for one. Received: backbone=3",
-    ),
-    "not built": (
-        (keras.Sequential([keras.layers.Conv2D(3, 3)], name="open"), 3),
-        {},
-        ValueError,
-        "`backbone` must be a functional model, or a Sequential one that is "
-        "built. Give it an Input. Received: backbone=open (Sequential)",
-    ),
-    "pooled": (
-        (
-            keras.Sequential(
-                [keras.Input((8, 8, 3)), keras.layers.Flatten()], name="flat"
-            ),
-            3,
-        ),
-        {},
-        ValueError,
-        "`backbone` must map pictures to feature maps, both (batch, height, "
-        "width, channels). Build it with include_top=False and pooling=None. "
-        "Received: backbone=flat from [(None, 8, 8, 3)] to [(None, 192)]",
-    ),
-    "no class": (
-        (backbone(), 0),
-        {},
-        ValueError,
-        "`num_classes` must be a whole number of at least 1. Pass an int of 1 "
-        "or more. Received: num_classes=0",
-    ),
-    "one class": (
-        (backbone(), 1),
-        {},
-        ValueError,
-        "`num_classes` must be at least 2 with softmax, which gives one class "
-        "always 1. Pass 2, or activation='sigmoid'. Received: num_classes=1",
-    ),
-    "activation": (
-        (backbone(), 3),
-        {"activation": "relu"},
-        ValueError,
-        "`activation` must be 'softmax', 'sigmoid' or None. Pass 'sigmoid' "
-        "for several classes a picture, None for logits. "
-        "Received: activation='relu'",
-    ),
-    "dropout": (
-        (backbone(), 3),
-        {"dropout": 1.0},
-        ValueError,
-        "`dropout` must be a number of at least 0 and below 1. Pass one such "
-        "as 0.9. Received: dropout=1.0",
-    ),
-    "head_units": (
-        (backbone(), 3),
-        {"head_units": 0},
-        ValueError,
-        "`head_units` must be a whole number of at least 1. Pass an int of 1 "
-        "or more. Received: head_units=0",
-    ),
-    "shape": (
-        (backbone(), 3),
-        {"input_shape": (224, 224)},
-        ValueError,
-        "`input_shape` must be height, width and channels. Pass a tuple such "
-        "as (224, 224, 3), or (None, None, 3) for any size. "
-        "Received: input_shape=(224, 224)",
-    ),
-    "small": (
-        (backbone(), 3),
-        {"input_shape": (6, 32, 3)},
-        ValueError,
-        "`input_shape` must be large enough for the backbone to leave a "
-        "feature. Pass larger pictures. "
-        "Received: input_shape=(6, 32, 3), backbone=small",
-    ),
-    "channels": (
-        (backbone(channels=1), 3),
-        {},
-        ValueError,
-        "`input_shape` must have as many channels as the backbone, 1: only a "
-        "backbone for 3 is adapted. Pass that many. Received: channels=3",
-    ),
-    "no first kernel": (
-        (
-            keras.Sequential(
-                [
-                    keras.Input((32, 32, 3)),
-                    keras.layers.DepthwiseConv2D(3),
-                    keras.layers.Conv2D(2, 1),
-                ],
-                name="depthwise",
-            ),
-            3,
-        ),
-        {"input_shape": (32, 32, 4)},
-        ValueError,
-        "`backbone` must begin with one convolution to be adapted to another "
-        "number of channels. Pass pictures with 3. "
-        "Received: backbone=depthwise, channels=4",
-    ),
-    "weights": (
-        (backbone(), 3),
-        {"weights": "imagenet21k"},
-        ValueError,
-        "`weights` must be 'imagenet', None or the path of a file. There is "
-        "no such file. Received: weights='imagenet21k'",
-    ),
-    "weights' kind": (
-        (backbone(), 3),
-        {"weights": 3},
-        TypeError,
-        "`weights` must be 'imagenet', None or the path of a file. Pass one "
-        "of these. Received: weights=3",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_bad_arguments(fault):
-    (base, num_classes), arguments, kind, message = FAULTS[fault]
-    arguments = {"weights": None, **arguments}
-    with pytest.raises(kind) as error:
-        image_classifier(base, num_classes, **arguments)
-    assert str(error.value) == message
-
-
-def test_channels_first_is_refused():
-    keras.config.set_image_data_format("channels_first")
-    try:
-        with pytest.raises(ValueError) as error:
-            image_classifier("MobileNetV2", 3, weights=None)
-    finally:
-        keras.config.set_image_data_format("channels_last")
-    assert str(error.value) == (
-        "Keras must be set to channels last. Call "
-        "`keras.config.set_image_data_format('channels_last')`. "
-        "Received: image_data_format='channels_first'"
+def test_several_classes_a_picture_have_a_threshold():
+    model = classifier(activation="sigmoid")
+    metrics = [
+        keras.metrics.BinaryAccuracy(threshold=0.4),
+        keras.metrics.F1Score(average="micro", threshold=0.4),
+    ]
+    model.compile("sgd", "binary_crossentropy", metrics=metrics)
+    pixels = np.random.default_rng(4).uniform(0, 1, (8, 20, 20, 3))
+    y = np.random.default_rng(5).integers(0, 2, (8, 3)).astype("float32")
+    model.fit(pixels, y, verbose=0)
+    found = model.evaluate(pixels, y, verbose=0, return_dict=True)
+    scores = numbers(model(pixels))
+    yes = scores > 0.4
+    assert 0 < yes.mean() < 1
+    loss = -np.where(y > 0, np.log(scores), np.log(1 - scores)).mean()
+    right = np.sum(yes * y)
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-4)
+    np.testing.assert_allclose(
+        found["binary_accuracy"], np.mean(yes == y), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        found["f1_score"], 2 * right / (yes.sum() + y.sum()), rtol=1e-6
     )
 
 
-def test_loads_in_a_process_without_keras_fast(tmp_path):
-    # ResNet's preprocessing has the most parts: the order of the colours too.
-    model = image_classifier("ResNet50", 3, weights=None, head_units=8)
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "pixels.npy", PIXELS[..., :3])
-    code = """
+def test_regression_with_a_range(tmp_path):
+    model = classifier(num_classes=1, activation=None)
+    rated = ScaledSigmoid(0, 5.5, dtype="float32")(model.outputs[0])
+    ratings = keras.Model(model.input, rated)
+    ratings.compile("sgd", "mse")
+    pixels = PIXELS[..., :3]
+    ratings.fit(pixels, np.array([1.0, 5.0]), verbose=0)
+    raw = numbers(model(pixels)).astype("float64")
+    expected = 5.5 / (1 + np.exp(-raw))
+    np.testing.assert_allclose(
+        numbers(ratings(pixels)), expected, rtol=1e-4, atol=1e-5
+    )
+    *_, head = layer_groups(ratings)
+    assert [layer.name for layer in head][-1] == "scores"
+    ratings.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        numbers(again(pixels)), numbers(ratings(pixels))
+    )
+
+
+LOAD = """
 import sys, keras, numpy as np
 sys.modules["keras_fast"] = None
 model = keras.saving.load_model("model.keras")
-scores = keras.ops.convert_to_numpy(model(np.load("pixels.npy")))
-np.save("scores.npy", scores)
+np.save("scores.npy", model.predict(np.load("pixels.npy"), verbose=0))
 """
+
+
+def test_loads_in_a_process_without_keras_fast(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    # The preprocessing with the most parts.
+    maps = backbone()(prepare(inputs, "caffe"))
+    model = classifier(keras.Model(inputs, maps))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "pixels.npy", PIXELS[..., :3])
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", LOAD],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -415,5 +209,25 @@ np.save("scores.npy", scores)
         np.load(tmp_path / "scores.npy"),
         numbers(model(PIXELS[..., :3])),
         rtol=1e-4,
-        atol=1e-5,
+        atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("num_groups", [2, 3, 4])
+@pytest.mark.parametrize("convolutions", [1, 2, 3])
+def test_head_is_always_the_last_group(convolutions, num_groups):
+    base = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            *(keras.layers.Conv2D(2, 3) for _ in range(convolutions)),
+        ]
+    )
+    model = classifier(base)
+    groups = layer_groups(model, num_groups)
+    assert len(groups) == num_groups
+    assert [x for group in groups[:-1] for x in group] == base.layers
+    head = ["hidden_bn", "hidden", "scores_bn", "scores"]
+    assert [layer.name for layer in groups[-1]] == head
+    freeze(model)
+    assert len(model.trainable_variables) == 6
+    assert str(training_plan(model, groups))
