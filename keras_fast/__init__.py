@@ -5,7 +5,15 @@ The model is yours and stays a `keras.Model`: find its learning rate with
 layers, and give early ones lower rates.
 """
 
-from keras_fast import callbacks, layers, models, optimizers, schedules
+from keras_fast import (
+    callbacks,
+    data,
+    inference,
+    layers,
+    models,
+    optimizers,
+    schedules,
+)
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
@@ -18,8 +26,10 @@ __all__ = [
     "LRFinderResult",
     "__version__",
     "callbacks",
+    "data",
     "freeze",
     "freeze_to",
+    "inference",
     "layer_groups",
     "layer_multipliers",
     "layers",
