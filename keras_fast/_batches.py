@@ -40,9 +40,9 @@ def batches(
     data.on_epoch_begin()
     batch = None
     try:
-        for batch in itertools.islice(
-            data.get_numpy_iterator(), steps or data.num_batches
-        ):
+        ends = [end for end in (steps, data.num_batches) if end is not None]
+        iterator = data.get_numpy_iterator()
+        for batch in itertools.islice(iterator, min(ends, default=None)):
             yield keras.utils.unpack_x_y_sample_weight(batch)[:2]
     finally:
         data.on_epoch_end()

@@ -23,6 +23,7 @@ FLOORS = [
     },
     {
         "_batches",
+        "_decoder",
         "_gradients",
         "_io",
         "_live",
@@ -56,7 +57,7 @@ OUTSIDE = {
 BACKENDS = ("tensorflow", "jax", "torch")
 # Where it may be imported: in the whole module, or in functions alone.
 BACKENDS_ANYWHERE = {"_gradients"}
-BACKENDS_IN_FUNCTIONS = {"_state"}
+BACKENDS_IN_FUNCTIONS = {"_decoder", "_state"}
 KERAS_INSIDE = {"_batches", "_live", "_rebind", "_state"}
 
 MOST_LINES = 300

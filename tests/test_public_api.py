@@ -46,7 +46,7 @@ PUBLIC = {
         "SGDR",
         "SlantedTriangular",
     ],
-    "keras_fast.data": ["show_batch"],
+    "keras_fast.data": ["show_batch", "verify_images"],
     "keras_fast.inference": [
         "ConfusionMatrix",
         "GradCAM",

@@ -54,8 +54,8 @@ def show_batch(
     names = names_of(x, class_names)
     pictures: list[np.ndarray] = []
     titles: list[str] = []
-    # Not steps: how large a batch is, only the data knows.
-    for inputs, labels in batches(x, y, batch_size=n):
+    # n batches are enough, and how large they are only the data knows.
+    for inputs, labels in batches(x, y, batch_size=n, steps=n):
         pictures.extend(one_picture_each(inputs))
         if labels is not None:
             titles.extend(class_name(label, names) for label in labels)
