@@ -7,6 +7,15 @@ layers, and give early ones lower rates.
 
 from keras_fast import callbacks, layers, models, optimizers, schedules
 from keras_fast._io import CorruptFileError, FileVersionError
+from keras_fast import (
+    callbacks,
+    data,
+    inference,
+    layers,
+    models,
+    optimizers,
+    schedules,
+)
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
@@ -24,8 +33,10 @@ __all__ = [
     "__version__",
     "callbacks",
     "fine_tune",
+    "data",
     "freeze",
     "freeze_to",
+    "inference",
     "layer_groups",
     "layer_multipliers",
     "layers",

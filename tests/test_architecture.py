@@ -12,9 +12,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    {"_anneal", "_checks", "curves", "plots", "schedules"},
     {
         "_array_file",
+        "_anneal",
+        "_checks",
+        "_classes",
+        "curves",
+        "pictures",
+        "plots",
+        "schedules",
+    },
+    {
+        "_batches",
+        "_decoder",
         "_gradients",
         "_io",
         "_live",
@@ -41,13 +51,15 @@ OUTSIDE = {
     "_anneal": PLAIN,
     "_checks": PLAIN | {"numbers", "operator"},
     "curves": PLAIN | {"bisect", "dataclasses", "itertools", "numpy"},
+    "_classes": PLAIN | {"numpy"},
+    "pictures": PLAIN | {"matplotlib", "numpy"},
     "plots": PLAIN | {"matplotlib", "numpy"},
 }
 BACKENDS = ("tensorflow", "jax", "torch")
 # Where it may be imported: in the whole module, or in functions alone.
 BACKENDS_ANYWHERE = {"_gradients"}
-BACKENDS_IN_FUNCTIONS = {"_state"}
-KERAS_INSIDE = {"_live", "_rebind", "_state"}
+BACKENDS_IN_FUNCTIONS = {"_decoder", "_state"}
+KERAS_INSIDE = {"_batches", "_live", "_rebind", "_state"}
 
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 40

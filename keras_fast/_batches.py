@@ -1,0 +1,63 @@
+"""Which batches does `fit()` see in this data?"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras.src.trainers.data_adapters import get_data_adapter
+
+__all__ = ["batches"]
+
+
+def batches(
+    x: Any,
+    y: Any = None,
+    *,
+    batch_size: int | None = None,
+    steps: int | None = None,
+) -> Iterator[tuple[Any, Any]]:
+    """Go through the data once, in its own order.
+
+    Args:
+        x: Whatever `fit()` takes.
+        y: Targets, as in `fit()`.
+        batch_size: Of arrays; 32 if None. Other data has batches already.
+        steps: Number of batches; all if None.
+
+    Yields:
+        Inputs and targets as NumPy arrays, in the structure that the data
+        has. Targets are None where there are none; weights are left out.
+
+    Raises:
+        ValueError: There is no end to the data, or no batch in it.
+    """
+    if steps is None:
+        _check_end(x)
+    data = get_data_adapter(
+        x, y, batch_size=batch_size, steps_per_epoch=steps, shuffle=False
+    )
+    data.on_epoch_begin()
+    batch = None
+    try:
+        ends = [end for end in (steps, data.num_batches) if end is not None]
+        iterator = data.get_numpy_iterator()
+        for batch in itertools.islice(iterator, min(ends, default=None)):
+            yield keras.utils.unpack_x_y_sample_weight(batch)[:2]
+    finally:
+        data.on_epoch_end()
+    if batch is None:
+        raise ValueError(
+            "`x` must have at least one batch. Check the length of the data. "
+            f"Received: x={type(x).__name__} of no batch"
+        )
+
+
+def _check_end(x: Any) -> None:
+    # Keras can't tell endless data from data of unknown length; tf.data can.
+    cardinality = getattr(x, "cardinality", None)
+    if cardinality is not None and int(cardinality()) == -1:
+        raise ValueError(
+            "`steps` must be given, the data has no end. Pass the number of "
+            "batches, or leave out its repeat(). Received: steps=None"
+        )

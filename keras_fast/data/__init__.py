@@ -1,0 +1,6 @@
+"""How does raw data become `(x, y)`, and is it as it should be?"""
+
+from keras_fast.data.show_batch import show_batch
+from keras_fast.data.verify_images import verify_images
+
+__all__ = ["show_batch", "verify_images"]

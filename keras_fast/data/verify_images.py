@@ -1,0 +1,109 @@
+"""Which pictures in a folder would stop a training?"""
+
+import os
+import warnings
+from pathlib import Path
+
+from keras_fast._checks import whole
+from keras_fast._decoder import decoding_error
+
+__all__ = ["verify_images"]
+
+# What `keras.utils.image_dataset_from_directory` takes up, by name.
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+# What it can decode, whatever the name.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG")
+
+
+def verify_images(
+    directory: str | os.PathLike, *, max_pixels: int = 50_000_000
+) -> dict[Path, str]:
+    """Find the pictures in a folder that can't be loaded, and say why.
+
+    Looked at is what `keras.utils.image_dataset_from_directory` takes up:
+    bmp, gif, jpeg, jpg and png, in all folders within. What is not in the
+    result it can load as RGB, whatever the name says it is. A picture that is
+    too large is told by its header and not decoded. Nothing is changed: what
+    to do with a file is up to you.
+
+    Args:
+        directory: The folder.
+        max_pixels: Refuse larger pictures. Decoding takes 3 bytes a pixel,
+            and a file of some kilobytes can hold any number of them.
+
+    Returns:
+        The reason for each bad file, by its path, in sorted order; empty if
+        all are good.
+
+    Raises:
+        ValueError: There is no such folder, or no picture in it.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> pixels = np.zeros((8, 8, 3))
+        >>> keras.utils.save_img("good.png", pixels)
+        >>> _ = Path("bad.jpg").write_bytes(b"no picture")
+        >>> for path, reason in keras_fast.data.verify_images(".").items():
+        ...     print(path, "-", reason)
+        bad.jpg - is none of BMP, GIF, JPEG, PNG
+
+    Reference:
+
+    - fastai 2.8, `verify_images`
+    """
+    whole("max_pixels", max_pixels)
+    if not os.path.isdir(directory):
+        raise ValueError(
+            "`directory` must be a folder. Check the path. "
+            f"Received: directory={os.fspath(directory)!r}"
+        )
+    paths = sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(directory)
+        for name in names
+        if name.lower().endswith(EXTENSIONS)
+    )
+    if not paths:
+        raise ValueError(
+            f"`directory` must have a file of {', '.join(EXTENSIONS)} in it. "
+            "Check the path, and convert what is of another kind. "
+            f"Received: directory={os.fspath(directory)!r}"
+        )
+    reasons = ((path, _reason(path, max_pixels)) for path in paths)
+    return {path: reason for path, reason in reasons if reason is not None}
+
+
+def _reason(path: Path, max_pixels: int) -> str | None:
+    if not path.is_file():  # a pipe would be read for ever
+        return "is no file"
+    try:
+        return _too_large(path, max_pixels) or decoding_error(path.read_bytes())
+    except OSError as error:
+        return f"can't be read: {error}"
+
+
+def _too_large(path: Path, max_pixels: int) -> str | None:
+    """Whether its header says so; or what is wrong with the header."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                # TensorFlow reads all frames of a GIF, at a byte a pixel.
+                frames = image.n_frames if image.format == "GIF" else 1
+    except UnidentifiedImageError:
+        return f"is none of {', '.join(FORMATS)}"
+    except Image.DecompressionBombError as error:
+        return str(error)
+    except OSError:
+        raise
+    # What a damaged header raises can be anything.
+    except Exception as error:
+        return f"has a damaged header: {error}"
+    if width * height > max_pixels:
+        return f"has {width} x {height} pixels, more than {max_pixels}"
+    if frames * width * height > 3 * max_pixels:
+        return f"has {frames} frames of {width} x {height} pixels, too many"
+    return None

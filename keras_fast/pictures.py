@@ -1,0 +1,183 @@
+"""How do these pictures look?
+
+As in `plots`, nothing is shown but drawn, and matplotlib is imported inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["one_picture_each", "plot_matrix", "plot_pictures"]
+
+# Viridis is read alike by every kind of colour vision, and in grey.
+COLORS = "viridis"
+# A side; of more they run together.
+MOST_NUMBERS = 20
+MOST_NAMES = 40
+
+
+def plot_pictures(
+    pictures: ArrayLike,
+    titles: Sequence[str] | None = None,
+    heatmaps: ArrayLike | None = None,
+) -> np.ndarray:
+    """Draw pictures side by side, each with a title.
+
+    Args:
+        pictures: (n, height, width, channels) of one channel, three, or four
+            with transparency; of any other number the first is drawn. Whole
+            numbers go from 0 to their type's end, floats from 0 to 1, or to
+            255 if any is above 1; with negative ones, from the lowest to the
+            highest of them all.
+        titles: One for each.
+        heatmaps: From 0 to 1, (n, height, width), laid over the pictures.
+
+    Returns:
+        The Axes, (n,).
+
+    Examples:
+        >>> pictures = np.random.default_rng(0).uniform(size=(3, 8, 8, 3))
+        >>> axes = plot_pictures(pictures, ["cat", "dog", "cat"])
+        >>> [ax.get_title() for ax in axes]
+        ['cat', 'dog', 'cat']
+    """
+    shown = _shown(np.asarray(pictures))
+    lines = max((title.count("\n") + 1 for title in titles or []), default=0)
+    axes = _grid(len(shown), 0.2 * lines)
+    for i, picture in enumerate(shown):
+        grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
+        axes[i].imshow(picture, **grey if picture.ndim == 2 else {})
+        if titles is not None:
+            axes[i].set_title(titles[i], fontsize=9)
+    if heatmaps is not None:
+        for ax, heat in zip(axes, np.asarray(heatmaps), strict=True):
+            # Where nothing speaks for the class, the picture is as it was.
+            ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * heat)
+    return axes
+
+
+def plot_matrix(
+    matrix: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    normalize: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a confusion matrix, true classes from top to bottom.
+
+    Args:
+        matrix: Counts, (classes, classes).
+        class_names: Names of the classes; their numbers if None.
+        normalize: Whether to draw shares of each true class.
+        ax: Axes to draw on; new ones if None.
+
+    Returns:
+        The Axes.
+
+    Examples:
+        >>> ax = plot_matrix([[8, 2], [1, 9]], ["cat", "dog"])
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('predicted', 'actual')
+    """
+    values = np.asarray(matrix)
+    size = len(values)
+    if normalize:
+        totals = values.sum(axis=1, keepdims=True)
+        values = values / np.where(totals, totals, 1)
+    if ax is None:
+        from matplotlib import pyplot
+
+        side = min(3 + 0.45 * size, 14)
+        _, ax = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
+    highest = 1 if normalize else max(values.max(initial=0), 1)
+    image = ax.imshow(values, cmap=COLORS, vmin=0, vmax=highest)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    bar.set_label("share of the true class" if normalize else "samples")
+    _name_classes(ax, class_names or [str(i) for i in range(size)])
+    if size <= MOST_NUMBERS:
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            ax.text(
+                column,
+                row,
+                f"{value:.0%}" if normalize else f"{value}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="black" if value > 0.6 * highest else "white",
+            )
+    return ax
+
+
+def one_picture_each(inputs: Any) -> np.ndarray:
+    """The one array of pictures among a model's inputs.
+
+    Raises:
+        ValueError: There is none, or more than one.
+    """
+    arrays = inputs
+    if isinstance(inputs, dict):
+        arrays = list(inputs.values())
+    elif not isinstance(inputs, list | tuple):
+        arrays = [inputs]
+    found = [array for array in arrays if np.ndim(array) == 4]
+    if len(found) == 1:
+        return found[0]
+    raise ValueError(
+        "The inputs must be pictures, (n, height, width, channels), to be "
+        "drawn. Draw what else they are yourself. Received: inputs of shape "
+        f"{[np.shape(array) for array in arrays]}"
+    )
+
+
+def _shown(pictures: np.ndarray) -> list[np.ndarray]:
+    """Each as matplotlib takes it: floats from 0 to 1, grey or in colour."""
+    low, high = 0.0, 1.0
+    if pictures.dtype.kind in "iu":
+        high = np.iinfo(pictures.dtype).max
+    floats = np.nan_to_num(pictures.astype(np.float32))
+    if floats.min(initial=0) < 0:
+        low, high = floats.min(), floats.max()
+    elif pictures.dtype.kind not in "iub" and floats.max(initial=0) > 1:
+        high = 255.0
+    floats = np.clip((floats - low) / ((high - low) or 1), 0, 1)
+    channels = slice(None) if floats.shape[-1] in (3, 4) else 0
+    return [picture[..., channels] for picture in floats]
+
+
+def _grid(number: int, title: float) -> np.ndarray:
+    """Axes for pictures with titles of that many inches, (number,)."""
+    from matplotlib import pyplot
+
+    columns = min(math.ceil(math.sqrt(number)), 5) or 1
+    rows = math.ceil(number / columns) or 1
+    _, grid = pyplot.subplots(
+        rows,
+        columns,
+        figsize=(2.3 * columns, (2.1 + title) * rows),
+        layout="constrained",
+        squeeze=False,
+    )
+    for ax in grid.ravel():
+        ax.set_axis_off()
+    return grid.ravel()[:number]
+
+
+def _name_classes(ax: Axes, names: Sequence[str]) -> None:
+    ticks = range(0, len(names), math.ceil(len(names) / MOST_NAMES) or 1)
+    shown = [names[i] for i in ticks]
+    turned = len(shown) > 4 or max(map(len, shown), default=0) > 8
+    ax.set_xticks(ticks, shown)
+    if turned:
+        for label in ax.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(ticks, shown)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("actual")
