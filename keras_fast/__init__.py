@@ -5,7 +5,7 @@ The model is yours and stays a `keras.Model`: find its learning rate with
 layers, and give early ones lower rates.
 """
 
-from keras_fast import callbacks, layers, models, optimizers, schedules
+from keras_fast import callbacks, data, layers, models, optimizers, schedules
 from keras_fast._io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
@@ -21,6 +21,7 @@ __all__ = [
     "LRFinderResult",
     "__version__",
     "callbacks",
+    "data",
     "freeze",
     "freeze_to",
     "layer_groups",
