@@ -5,10 +5,19 @@ The model is yours and stays a `keras.Model`: find its learning rate with
 layers, and give early ones lower rates.
 """
 
-from keras_fast import callbacks, data, layers, models, optimizers, schedules
+from keras_fast import (
+    callbacks,
+    data,
+    inference,
+    layers,
+    models,
+    optimizers,
+    schedules,
+)
 from keras_fast._io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
+from keras_fast.inference.tta import predict_tta
 from keras_fast.layer_groups import layer_groups, layer_multipliers
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training_plan import training_plan
@@ -24,12 +33,14 @@ __all__ = [
     "data",
     "freeze",
     "freeze_to",
+    "inference",
     "layer_groups",
     "layer_multipliers",
     "layers",
     "lr_find",
     "models",
     "optimizers",
+    "predict_tta",
     "schedules",
     "training_plan",
     "unfreeze",

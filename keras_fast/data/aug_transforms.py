@@ -219,7 +219,9 @@ class AugTransforms(ImageLayer):
 
     def _side(self, ops: Any, draws: Any, aspect: float) -> Any:
         one = ops.numpy.ones_like(draws[0])
-        x, y, turned = (ops.numpy.where(draw < 0.5, -one, one) for draw in draws)
+        x, y, turned = (
+            ops.numpy.where(draw < 0.5, -one, one) for draw in draws
+        )
         if self.flip is None:
             x = one
         if self.flip != "dihedral":
