@@ -5,7 +5,15 @@ The model is yours and stays a `keras.Model`: find its learning rate with
 layers, and give early ones lower rates.
 """
 
-from keras_fast import callbacks, layers, models, optimizers, schedules
+from keras_fast import (
+    callbacks,
+    data,
+    inference,
+    layers,
+    models,
+    optimizers,
+    schedules,
+)
 from keras_fast._io import CorruptFileError, FileVersionError
 from keras_fast import (
     callbacks,
@@ -18,6 +26,7 @@ from keras_fast import (
 )
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
+from keras_fast.inference.tta import predict_tta
 from keras_fast.layer_groups import layer_groups, layer_multipliers
 from keras_fast.training.fine_tune import fine_tune
 from keras_fast.training.lr_find import lr_find
@@ -44,6 +53,7 @@ __all__ = [
     "models",
     "optimizers",
     "progressive_resizing",
+    "predict_tta",
     "schedules",
     "training_plan",
     "unfreeze",

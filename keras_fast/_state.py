@@ -3,7 +3,7 @@
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras_fast._live import detach
 from keras_fast._unwrap import innermost, scope
 
-__all__ = ["preserved"]
+__all__ = ["preserved", "random_state_preserved"]
 
 # What EpochIterator takes of what `fit()` takes.
 DATA = ("sample_weight", "batch_size", "steps_per_epoch", "class_weight")
@@ -60,6 +60,21 @@ def preserved(
         else:
             live.schedules = schedules
         restore_random_state()
+
+
+@contextlib.contextmanager
+def random_state_preserved(seeds: Iterable[keras.Variable]) -> Iterator[None]:
+    """Put back these seeds, and the random state of the process."""
+    restore = _random_state()
+    overall = global_state.get_global_attribute("global_seed_generator")
+    states = [*seeds, *([overall.state] if overall is not None else [])]
+    before = [np.array(state.numpy()) for state in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
+        restore()
 
 
 def _build(model: keras.Model, batch: Any, **fit_kwargs: Any) -> None:

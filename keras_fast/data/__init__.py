@@ -4,3 +4,8 @@ from keras_fast.data.show_batch import show_batch
 from keras_fast.data.verify_images import verify_images
 
 __all__ = ["show_batch", "verify_images"]
+"""How does raw data become `(x, y)`?"""
+
+from keras_fast.data.aug_transforms import AugTransforms
+
+__all__ = ["AugTransforms"]

@@ -1,0 +1,128 @@
+"""Which pixel goes where, and how bright does it become?
+
+`ops` is a module with the operations of a backend: in `tf.data` that is
+TensorFlow, whatever Keras runs on. A matrix is three rows of three numbers,
+each a tensor (batch,) or a float, and maps where a pixel goes to where it
+comes from.
+"""
+
+import math
+from typing import Any
+
+__all__ = ["compose", "in_pixels", "relight", "resample", "rotation", "warp"]
+
+Matrix = list[list[Any]]
+# Black and white have no finite logit.
+EPSILON = 1e-7
+
+
+def compose(*matrices: Matrix) -> Matrix:
+    """The product. Sums are exact where a matrix product may not be."""
+    product, *others = matrices
+    for other in others:
+        product = [
+            [
+                sum(a * b for a, b in zip(row, column, strict=True))
+                for column in zip(*other, strict=True)
+            ]
+            for row in product
+        ]
+    return product
+
+
+def rotation(ops: Any, degrees: Any, aspect: float) -> Matrix:
+    """A rotation of pixels, where width and height both count from -1 to 1."""
+    angle = degrees * (math.pi / 180)
+    sine, cosine = ops.numpy.sin(angle), ops.numpy.cos(angle)
+    return [
+        [cosine, -sine / aspect, 0.0],
+        [sine * aspect, cosine, 0.0],
+        [0.0, 0.0, 1.0],
+    ]
+
+
+def warp(x: Any, y: Any) -> Matrix:
+    """The perspective that takes a corner (i, j) to (i - ijy, j - ijx)."""
+    return [
+        [1 - y * y, -x * y, x],
+        [-x * y, 1 - x * x, y],
+        [x, y, 1.0],
+    ]
+
+
+def in_pixels(matrix: Matrix, height: int, width: int) -> Matrix:
+    """From coordinates that count from -1 to 1 to numbers of pixels.
+
+    A mirror image stays exact: its offset is `width - 1` and nothing else.
+    """
+    half = (width / 2, height / 2, 1.0)
+    scaled = [
+        [value * (half[i] / half[j]) for j, value in enumerate(row)]
+        for i, row in enumerate(matrix)
+    ]
+    x, y = (width - 1) / 2, (height - 1) / 2
+    to_centre = [[1.0, 0.0, -x], [0.0, 1.0, -y], [0.0, 0.0, 1.0]]
+    back = [[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]]
+    return compose(back, scaled, to_centre)
+
+
+def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
+    """The pixels that a matrix points at, reflected at the borders.
+
+    Args:
+        ops: The backend.
+        images: (batch, height, width, channels).
+        matrix: In pixels.
+        nearest: One pixel, or the mean of four by distance?
+    """
+    batch, height, width, channels = ops.shape(images)
+    column = ops.numpy.arange(width, dtype="float32")[None, None, :]
+    row = ops.numpy.arange(height, dtype="float32")[None, :, None]
+    x, y, z = (
+        a[:, None, None] * column + b[:, None, None] * row + c[:, None, None]
+        for a, b, c in matrix
+    )
+    x = _reflect(ops, x / z, width)
+    y = _reflect(ops, y / z, height)
+    flat = ops.numpy.reshape(images, (batch * height * width, channels))
+    first = ops.numpy.arange(batch, dtype="int32")[:, None, None]
+    first = first * (height * width)
+
+    def pixels(x: Any, y: Any) -> Any:
+        index = first + ops.cast(y, "int32") * width + ops.cast(x, "int32")
+        return ops.numpy.take(flat, index, axis=0)
+
+    if nearest:
+        return pixels(ops.numpy.floor(x + 0.5), ops.numpy.floor(y + 0.5))
+    left, top = ops.numpy.floor(x), ops.numpy.floor(y)
+    right = ops.numpy.minimum(left + 1, width - 1)
+    bottom = ops.numpy.minimum(top + 1, height - 1)
+    x, y = (x - left)[..., None], (y - top)[..., None]
+    above = (1 - x) * pixels(left, top) + x * pixels(right, top)
+    below = (1 - x) * pixels(left, bottom) + x * pixels(right, bottom)
+    return (1 - y) * above + y * below
+
+
+def _reflect(ops: Any, position: Any, size: int) -> Any:
+    """Back into the picture, whose outermost pixels come twice."""
+    position = size - ops.numpy.abs(size - ops.numpy.abs(position + 0.5))
+    return ops.numpy.clip(position - 0.5, 0, size - 1)
+
+
+def relight(ops: Any, images: Any, brightness: Any, contrast: Any) -> Any:
+    """Shift and stretch the logits of pixels from 0 to 255.
+
+    Args:
+        ops: The backend.
+        images: (batch, height, width, channels).
+        brightness: What is added, (batch,); 0 for none.
+        contrast: The factor, (batch,); 1 for none.
+    """
+    brightness, contrast = (
+        v[:, None, None, None] for v in (brightness, contrast)
+    )
+    share = ops.numpy.clip(images / 255, EPSILON, 1 - EPSILON)
+    logit = ops.numpy.log(share / (1 - share))
+    lit = 255 * ops.nn.sigmoid(contrast * (logit + brightness))
+    unlit = ops.numpy.logical_and(brightness == 0, contrast == 1)
+    return ops.numpy.where(unlit, images, lit)

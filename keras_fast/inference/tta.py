@@ -1,0 +1,189 @@
+"""What does the model say on average over views of its input?"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._checks import between, function, one_of, whole
+from keras_fast._checks import model as checked
+from keras_fast._state import random_state_preserved
+from keras_fast.inference._ensemble import REDUCTIONS, Ensemble, ensemble
+
+__all__ = ["predict_tta"]
+
+
+def predict_tta(
+    model: keras.Model,
+    x: Any,
+    augment: Callable[[Any], Any] | Sequence[Callable[[Any], Any]],
+    *,
+    num_augmented: int = 4,
+    beta: float | None = 0.25,
+    reduce: str = "mean",
+    batch_size: int | None = None,
+    seed: int | None = None,
+) -> Any:
+    """Predict with test-time augmentation, and leave the model as it was.
+
+    `(1 - beta) * reduce(augmented) + beta * plain`, where `augmented` are the
+    outputs for views of the input, and `plain` that for the input itself. One
+    graph runs the model on all of them, batch by batch. It is kept with the
+    model, so that a second call with the same views traces nothing.
+
+    Args:
+        model: A model that is built; it need not be compiled.
+        x: Inputs, whatever `predict()` takes. Targets in it are ignored.
+        augment: One callable that draws a random view, usually the layer that
+            augments in training: fastai's way. It is called `num_augmented`
+            times, a layer with `training=True`. Or a list of views, each
+            called once: `keras_fast.inference.flips()`, `dihedral()`,
+            `corners_and_flips()`, or callables of your own. A view takes what
+            the model takes, and keeps its shape. Where it has a method
+            `inverse`, that is applied to the model's outputs, so that masks
+            are turned back before they are averaged.
+        num_augmented: How many random views. A list has its own number.
+        beta: Share of the plain prediction. `None` returns both.
+        reduce: `"mean"`, `"gmean"` (geometric, for probabilities) or `"max"`.
+        batch_size: As in `predict()`.
+        seed: Seed for the layers in `augment`, which get their own state back
+            afterwards. With `None` they draw on from the state they have.
+
+    Returns:
+        An array as `predict()` returns it, in the order of `x`; a list or a
+        dictionary of arrays where the model has several outputs. With
+        `beta=None`, `(augmented, plain)`.
+
+    Raises:
+        ValueError: An argument is out of its range, the model is not built,
+            there is no data or no end of it, or views cannot be averaged.
+
+    Examples:
+        >>> noise = keras.layers.GaussianNoise(0.1)
+        >>> keras_fast.predict_tta(model, x, noise, seed=0).shape
+        (32, 1)
+        >>> views = [keras.ops.negative, lambda x: 2 * x]
+        >>> augmented, plain = keras_fast.predict_tta(
+        ...     model, x, views, beta=None
+        ... )
+
+    Reference:
+
+    - fastai 2.8, `Learner.tta`; fastai 1.0.61, `Learner.TTA`
+    """
+    views = _views(augment, num_augmented)
+    if beta is not None:
+        between("beta", beta, 0, 1)
+    one_of("reduce", reduce, tuple(REDUCTIONS))
+    if batch_size is not None:
+        whole("batch_size", batch_size)
+    if seed is not None:
+        whole("seed", seed, 0)
+    _check(model, x)
+    augmented, plain = _predict(
+        ensemble(model, views, reduce), x, batch_size, seed
+    )
+    if reduce == "gmean":
+        keras.tree.map_structure(_check_positive, plain)
+    if beta is None:
+        return augmented, plain
+
+    def mixed(augmented: np.ndarray, plain: np.ndarray) -> np.ndarray:
+        return ((1 - beta) * augmented + beta * plain).astype(plain.dtype)
+
+    return keras.tree.map_structure(mixed, augmented, plain)
+
+
+def _views(augment: Any, num_augmented: int) -> list[Any]:
+    whole("num_augmented", num_augmented)
+    if callable(augment):
+        return [augment] * num_augmented
+    if not isinstance(augment, list | tuple):
+        function("augment", augment)
+    if not augment:
+        raise ValueError(
+            "`augment` must have at least one view. Pass "
+            "`keras_fast.inference.flips()`, for one. "
+            f"Received: augment={augment!r}"
+        )
+    return [function("augment", view) for view in augment]
+
+
+def _check(model: keras.Model, x: Any) -> None:
+    checked(model)
+    if not model.built:
+        raise ValueError(
+            "`model` must be built. Train it, or load its weights, first. "
+            f"Received: model={model.name} (not built)"
+        )
+    # What tf.data calls infinite.
+    if hasattr(x, "cardinality") and int(x.cardinality()) == -1:
+        raise ValueError(
+            "`x` must end. Take a number of batches: `x.take(100)`. "
+            f"Received: x={x!r} without end"
+        )
+
+
+def _predict(
+    ensemble: Ensemble, x: Any, batch_size: int | None, seed: int | None
+) -> Any:
+    """Run it, and put back the seeds that are not `augment`'s to move."""
+    seeds = _seeds(ensemble.model)
+    if seed is not None:
+        seeds = _seeds(ensemble)
+    with random_state_preserved(seeds):
+        if seed is not None:
+            _sow(_seeds_of_views(ensemble), seed)
+        batches = _Batches()
+        try:
+            return ensemble.predict(
+                x, batch_size=batch_size, verbose=0, callbacks=[batches]
+            )
+        except (TypeError, UnboundLocalError) as error:
+            if batches.seen:
+                raise
+            raise ValueError(
+                "`x` must have at least one batch. Check the length of the "
+                f"data. Received: x={type(x).__name__} of no batch"
+            ) from error
+        finally:
+            # On JAX an ensemble that was interrupted has the weights.
+            if hasattr(ensemble, "jax_state_sync"):
+                ensemble.jax_state_sync()
+
+
+def _seeds(layer: keras.Layer) -> list[keras.Variable]:
+    return [v for v in layer.variables if v.name == "seed_generator_state"]
+
+
+def _seeds_of_views(ensemble: Ensemble) -> list[keras.Variable]:
+    layers = [v for v in ensemble.views if isinstance(v, keras.Layer)]
+    seeds = {id(v): v for layer in layers for v in _seeds(layer)}
+    return list(seeds.values())
+
+
+def _sow(states: list[keras.Variable], seed: int) -> None:
+    """Give each generator a seed of its own."""
+    drawn = np.random.SeedSequence(seed).generate_state(len(states))
+    for state, number in zip(states, drawn, strict=True):
+        # Some backends count to 2 ** 31 only.
+        state.assign(np.array([number >> 1, 0]))
+
+
+def _check_positive(plain: np.ndarray) -> None:
+    if np.any(plain < 0):
+        raise ValueError(
+            "`reduce` must be 'mean' or 'max' for outputs below 0, which have "
+            "no geometric mean. Give the model a softmax. "
+            f"Received: reduce='gmean', an output of {plain.min()}"
+        )
+
+
+class _Batches(keras.callbacks.Callback):
+    """Whether there was one."""
+
+    seen = False
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen = True

@@ -1,0 +1,170 @@
+"""From which sides shall a trained model look at a picture?"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_fast._checks import at_least
+
+__all__ = ["corners_and_flips", "dihedral", "flips"]
+
+View = Callable[[Any], Any]
+
+
+def flips(*, vertical: bool = False) -> list[View]:
+    """Mirror pictures: left to right, or all three ways.
+
+    For `predict_tta`. Outputs that are pictures are turned back.
+
+    Args:
+        vertical: Also upside down, and both.
+
+    Returns:
+        One view, or three.
+
+    Examples:
+        >>> [mirror] = keras_fast.inference.flips()
+        >>> picture = np.arange(4.0).reshape(1, 2, 2, 1)
+        >>> keras.ops.convert_to_numpy(mirror(picture)).ravel().tolist()
+        [1.0, 0.0, 3.0, 2.0]
+        >>> len(keras_fast.inference.flips(vertical=True))
+        3
+    """
+    both: list[View] = [_Side(False, True), _Side(True, True)]
+    return [_Side(True, False), *(both if vertical else [])]
+
+
+def dihedral() -> list[View]:
+    """Turn and mirror square pictures: the seven other ways to lay a tile.
+
+    For `predict_tta`. Outputs that are pictures are turned back. For pictures
+    without an up, as from above or through a microscope.
+
+    Returns:
+        Seven views.
+
+    Examples:
+        >>> len(keras_fast.inference.dihedral())
+        7
+    """
+    states = (False, True)
+    sides = [_Side(x, y, t) for t in states for y in states for x in states]
+    return [*sides[1:]]
+
+
+def corners_and_flips(*, scale: float = 1.35) -> list[View]:
+    """Zoom into each corner, as it is and mirrored.
+
+    For `predict_tta`: fastai 1's views, which go with `beta=0.4` there. They
+    show a part of the picture, so they are not for models whose outputs are
+    pictures.
+
+    Args:
+        scale: Magnification, 1 or more.
+
+    Returns:
+        Eight views.
+
+    Raises:
+        ValueError: `scale` is below 1.
+
+    Examples:
+        >>> views = keras_fast.inference.corners_and_flips()
+        >>> views[0](np.zeros((2, 32, 32, 3))).shape == (2, 32, 32, 3)
+        True
+
+    Reference:
+
+    - fastai 1.0.61, `_tta_only`
+    """
+    scale = at_least("scale", scale, 1)
+    return [
+        _Corner(scale, bool(k & 1), bool(k & 2), bool(k & 4)) for k in range(8)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    """Transpose, then mirror."""
+
+    left_right: bool
+    up_down: bool
+    transposed: bool = False
+
+    def __call__(self, x: Any) -> Any:
+        return _pictures(self._turn, x)
+
+    def inverse(self, outputs: Any) -> Any:
+        return _pictures(self._turn_back, outputs)
+
+    def _turn(self, pictures: Any) -> Any:
+        rows, columns = _axes()
+        if self.transposed:
+            pictures = ops.swapaxes(pictures, rows, columns)
+        return self._mirror(pictures)
+
+    def _turn_back(self, pictures: Any) -> Any:
+        rows, columns = _axes()
+        pictures = self._mirror(pictures)
+        if self.transposed:
+            pictures = ops.swapaxes(pictures, rows, columns)
+        return pictures
+
+    def _mirror(self, pictures: Any) -> Any:
+        rows, columns = _axes()
+        if self.left_right:
+            pictures = ops.flip(pictures, axis=columns)
+        if self.up_down:
+            pictures = ops.flip(pictures, axis=rows)
+        return pictures
+
+
+@dataclasses.dataclass(frozen=True)
+class _Corner:
+    """Zoom into a corner, then mirror."""
+
+    scale: float
+    bottom: bool
+    right: bool
+    mirrored: bool
+
+    def __call__(self, x: Any) -> Any:
+        return _pictures(self._zoom, x)
+
+    def inverse(self, outputs: Any) -> Any:
+        for output in keras.tree.flatten(outputs):
+            if len(output.shape) == 4:
+                raise ValueError(
+                    "`augment` must show whole pictures to a model whose "
+                    "outputs are pictures. Use "
+                    "`keras_fast.inference.flips()`. Received: "
+                    f"augment={self}, an output of shape {output.shape}"
+                )
+        return outputs
+
+    def _zoom(self, pictures: Any) -> Any:
+        rows, columns = _axes()
+        sizes = [ops.shape(pictures)[axis] for axis in (rows, columns)]
+        parts = [slice(None)] * 4
+        for axis, size, far in zip(
+            (rows, columns), sizes, (self.bottom, self.right), strict=True
+        ):
+            kept = round(size / self.scale)
+            parts[axis] = slice(size - kept, size) if far else slice(0, kept)
+        zoomed = ops.image.resize(pictures[tuple(parts)], sizes)
+        return ops.flip(zoomed, axis=columns) if self.mirrored else zoomed
+
+
+def _axes() -> tuple[int, int]:
+    last = keras.config.image_data_format() == "channels_last"
+    return (1, 2) if last else (2, 3)
+
+
+def _pictures(change: View, tensors: Any) -> Any:
+    """Change what has four axes, leave the rest as it is."""
+    return keras.tree.map_structure(
+        lambda x: change(x) if len(x.shape) == 4 else x, tensors
+    )
