@@ -8,8 +8,11 @@ layers, and give early ones lower rates.
 from keras_fast import callbacks, layers, models, optimizers, schedules
 from keras_fast._io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
+from keras_fast.data.cache_features import cache_features
+from keras_fast.data.feature_cache import FeatureCache
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
+from keras_fast.split_head import split_head
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training_plan import training_plan
 
@@ -17,9 +20,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CorruptFileError",
+    "FeatureCache",
     "FileVersionError",
     "LRFinderResult",
     "__version__",
+    "cache_features",
     "callbacks",
     "freeze",
     "freeze_to",
@@ -30,6 +35,7 @@ __all__ = [
     "models",
     "optimizers",
     "schedules",
+    "split_head",
     "training_plan",
     "unfreeze",
 ]
