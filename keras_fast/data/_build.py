@@ -1,6 +1,7 @@
 """How does a feature cache come to be, from where the last attempt ended?"""
 
 import dataclasses
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from keras_fast._io import CorruptFileError, discard_unfinished
+from keras_fast._io import CorruptFileError, discard_unfinished, lock
 from keras_fast.data._manifest import (
     Manifest,
     Shard,
@@ -38,7 +39,7 @@ def build(
     num_views: int,
     extract: Extract,
 ) -> None:
-    """Make what is not there yet, or not whole. No other may be at it.
+    """Make what is not there yet, or not whole; one process at a time.
 
     Args:
         folder: The cache's own folder.
@@ -48,16 +49,20 @@ def build(
         extract: From a batch's inputs to its features. It is called for those
             batches alone that reach into a missing shard.
     """
-    discard_unfinished(folder)
-    writer = _Writer(folder, key, num_views)
-    num_rows = 0
-    for view, batches in enumerate(passes):
-        stop = 0
-        for batch in batches:
-            stop = writer.take(batch, view, stop, extract)
-        num_rows = num_rows or stop
-        writer.end_view(view, stop, num_rows)
-    writer.complete(num_rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder / "lock", on_wait=lambda: _say_wait(folder)):
+        discard_unfinished(folder)
+        writer = _Writer(folder, key, num_views)
+        if writer.manifest and writer.manifest.complete:
+            return  # another process has made it meanwhile
+        num_rows = 0
+        for view, batches in enumerate(passes):
+            stop = 0
+            for batch in batches:
+                stop = writer.take(batch, view, stop, extract)
+            num_rows = num_rows or stop
+            writer.end_view(view, stop, num_rows)
+        writer.complete(num_rows)
 
 
 class _Writer:
@@ -177,7 +182,8 @@ def _whole_part(folder: Path, key: str, num_views: int) -> Manifest | None:
     damaged = manifest.damaged(folder)
     if damaged:
         _warn(folder, ", ".join(damaged.values()))
-    return manifest.without(damaged)
+        manifest = manifest.without(damaged)
+    return manifest
 
 
 def _rows(name: str, array: np.ndarray) -> Rows:
@@ -198,6 +204,13 @@ def _most(size: int) -> int:
             f"Pool them. Received: {size} bytes a row"
         )
     return most
+
+
+def _say_wait(folder: Path) -> None:
+    print(
+        f"Another process makes these features: waiting for {folder}",
+        file=sys.stderr,
+    )
 
 
 def _warn(folder: Path, why: str) -> None:

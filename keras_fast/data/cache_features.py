@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +11,7 @@ import numpy as np
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
-from keras_fast._io import CorruptFileError, lock, to_json
+from keras_fast._io import CorruptFileError, to_json
 from keras_fast.data._batches import batches, is_arrays
 from keras_fast.data._build import Batch, build
 from keras_fast.data._fingerprint import (
@@ -103,17 +102,12 @@ def cache_features(
     try:
         return FeatureCache(folder)
     except (CorruptFileError, FileNotFoundError):
-        folder.mkdir(parents=True, exist_ok=True)
-    digests = content if isinstance(content, list) else None
-    with lock(folder / "lock", on_wait=lambda: _say_wait(folder)):
-        try:  # another process may have made it meanwhile
-            return FeatureCache(folder)
-        except (CorruptFileError, FileNotFoundError):
-            passes = (
-                _compared(batches(x, y, batch_size), digests)
-                for _ in range(num_views)
-            )
-            build(folder, name, passes, num_views, _extract(body, num_views))
+        digests = content if isinstance(content, list) else None
+        passes = (
+            _compared(batches(x, y, batch_size), digests)
+            for _ in range(num_views)
+        )
+        build(folder, name, passes, num_views, _extract(body, num_views))
     return FeatureCache(folder)
 
 
@@ -214,11 +208,4 @@ def _differs(number: int) -> NoReturn:
         "`x` must give the same batches each time. Take out the shuffling, or "
         "pass a `key` that stands for the data. Received: batch "
         f"{number} differs from what it was"
-    )
-
-
-def _say_wait(folder: Path) -> None:
-    print(
-        f"Another process makes these features: waiting for {folder}",
-        file=sys.stderr,
     )
