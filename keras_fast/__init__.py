@@ -25,10 +25,13 @@ from keras_fast import (
     schedules,
 )
 from keras_fast.callbacks.lr_finder import LRFinderResult
+from keras_fast.data.cache_features import cache_features
+from keras_fast.data.feature_cache import FeatureCache
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.inference.tta import predict_tta
 from keras_fast.layer_groups import layer_groups, layer_multipliers
 from keras_fast.training.fine_tune import fine_tune
+from keras_fast.split_head import split_head
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.training_plan import training_plan
@@ -37,9 +40,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CorruptFileError",
+    "FeatureCache",
     "FileVersionError",
     "LRFinderResult",
     "__version__",
+    "cache_features",
     "callbacks",
     "fine_tune",
     "data",
@@ -55,6 +60,7 @@ __all__ = [
     "progressive_resizing",
     "predict_tta",
     "schedules",
+    "split_head",
     "training_plan",
     "unfreeze",
 ]

@@ -86,10 +86,17 @@ def write_file(
 
 
 def discard_unfinished(path: str | os.PathLike) -> None:
-    """Remove what killed writers of this file left. None may be writing it."""
+    """Remove what killed writers of this file left. None may be writing it.
+
+    Args:
+        path: The file; or a folder, for all that is to be in it.
+    """
     path = Path(path)
-    for left in path.parent.glob("*.tmp"):
-        if left.name.startswith(_prefix(path)):
+    folder, prefix = path.parent, _prefix(path)
+    if path.is_dir():
+        folder, prefix = path, "."
+    for left in folder.glob("*.tmp"):
+        if left.name.startswith(prefix):
             left.unlink(missing_ok=True)
 
 

@@ -9,3 +9,4 @@ __all__ = ["show_batch", "verify_images"]
 from keras_fast.data.aug_transforms import AugTransforms
 
 __all__ = ["AugTransforms"]
+"""How does raw data become `(x, y)`?"""

@@ -1,0 +1,85 @@
+"""A feature cache built by NumPy alone, in processes that may be killed."""
+
+import hashlib
+import os
+import signal
+import warnings
+
+import numpy as np
+import pytest
+
+from keras_fast.data import _build
+from keras_fast.data._build import Batch, build
+from keras_fast.data.feature_cache import FeatureCache
+
+ROWS, WIDTH, BATCH = 40, 8, 6
+PER_SHARD = 4
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def inputs(rows=ROWS, width=WIDTH):
+    return np.arange(rows * width, dtype="float32").reshape(rows, width)
+
+
+def labels(x):
+    return np.arange(len(x)) % 3
+
+
+def body(x):
+    return np.sin(x)
+
+
+def batches(x, y, size=BATCH):
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
+        chunk = None if y is None else y[part]
+        yield Batch(x[part], chunk, len(x[part]))
+
+
+def small_shards(patch, rows=PER_SHARD, width=WIDTH):
+    """Shards of a few rows, so that little data make many."""
+    patch.setattr(_build, "MOST_BYTES", 4096 + rows * width * 4)
+
+
+def make(folder, x=None, extract=body, size=BATCH, views=1, key="key"):
+    """Build and open; `extract` is told each batch."""
+    x = inputs() if x is None else x
+    passes = (batches(x + view, labels(x), size) for view in range(views))
+    build(folder, key, passes, views, extract)
+    return FeatureCache(folder)
+
+
+def digest(folder):
+    """Of all the cache's files and their names."""
+    found = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != "lock":
+            found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def fork(function, *arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it has threads
+        process = os.fork()
+    if process:
+        return process
+    try:
+        function(*arguments)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def exit_status(function, *arguments):
+    return wait(fork(function, *arguments))
+
+
+def wait(process):
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def die_after(seconds):
+    """The system ends this process then, wherever it is."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
