@@ -1,0 +1,182 @@
+"""A training that goes on, bit for bit, from its last checkpoint."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_fast._array_file import write_array_file
+from keras_fast._checks import whole
+from keras_fast._fit import begin_at
+from keras_fast._io import discard_unfinished
+from keras_fast._state import (
+    build,
+    random_seed,
+    random_state,
+    set_random_state,
+)
+from keras_fast._unwrap import scope
+from keras_fast.callbacks._held_signals import HeldSignals
+from keras_fast.callbacks._loss_tape import LossTape
+from keras_fast.callbacks._saved import (
+    assign,
+    built,
+    check_fits,
+    described_model,
+    described_optimizer,
+    optimizer_variables,
+    read_kind,
+    values,
+)
+
+KIND = "checkpoint"
+
+
+class ResumableCheckpoint(keras.callbacks.Callback):
+    """Saves a training, so that `fit()` goes on from there, bit for bit.
+
+    Args:
+        path: The file.
+        save_freq: `"epoch"`, or a number of batches.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, *, save_freq: str | int = "epoch"
+    ):
+        super().__init__()
+        self.path = Path(path)
+        self.save_freq = (
+            save_freq if save_freq == "epoch" else whole("save_freq", save_freq)
+        )
+        self._signals = HeldSignals(self)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = built(self.model)
+        if not model.optimizer.built:
+            with scope(model):
+                model.optimizer.build(model.trainable_variables)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        discard_unfinished(self.path)
+        self._batch = 0
+        if self.path.exists():
+            self._resume()
+        self._random_state = random_state()
+        self._signals.hold()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._model._initial_epoch = None  # or it would be that of all fits
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        before, self._batch = self._batch, batch + 1
+        due = self._signals.waiting is not None or (
+            self.save_freq != "epoch"
+            and before // self.save_freq < self._batch // self.save_freq
+        )
+        steps = self.params["steps"]
+        if due and (steps is None or self._batch < steps):
+            self._save(self._epoch, self._batch)
+            self._signals.deliver()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._batch = 0
+        self._random_state = random_state()
+        self._save(epoch + 1, 0)
+        self._signals.deliver()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._model._initial_epoch = None
+        self._signals.let_go()
+        self.path.unlink(missing_ok=True)
+        self._signals.deliver()
+
+    def _save(self, epoch: int, batch: int) -> None:
+        model = self.model  # on JAX this brings the variables up to date
+        arrays = {
+            **values("model", model.variables),
+            **values("optimizer", optimizer_variables(model)),
+            **_named("epoch", self._random_state),
+        }
+        if batch:
+            arrays |= values("metrics", _metrics_variables(model))
+            arrays |= _named("batch", random_state())
+        write_array_file(
+            self.path, arrays, self._facts() | {"epoch": epoch, "batch": batch}
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        """What has to be the same when the training goes on."""
+        return {
+            "kind": KIND,
+            "model": described_model(self._model),
+            "optimizer": described_optimizer(self._model),
+            "seed": random_seed(),
+            "steps": self.params["steps"],
+        }
+
+    def _resume(self) -> None:
+        arrays, note = read_kind(self.path, KIND)
+        own = self._facts()
+        check_fits(self.path, "model", note["model"], own["model"])
+        check_fits(self.path, "optimizer", note["optimizer"], own["optimizer"])
+        self._check_run(note, own)
+        model, self._batch = self._model, note["batch"]
+
+        def put_back() -> None:
+            assign("model", model.variables, arrays)
+            assign("optimizer", optimizer_variables(model), arrays)
+
+        def begin(batch: Any) -> None:
+            build(model, batch)
+            put_back()
+            assign("metrics", _metrics_variables(model), arrays)
+            set_random_state(_under("batch", arrays))
+
+        put_back()
+        set_random_state(_under("epoch", arrays))
+        model._initial_epoch = note["epoch"]
+        if self._batch:
+            begin_at(self._batch, begin)
+
+    def _check_run(self, note: dict[str, Any], own: dict[str, Any]) -> None:
+        if note["seed"] != own["seed"]:
+            raise ValueError(
+                "The random seed must be that of the interrupted training. "
+                f"Call `keras.utils.set_random_seed({note['seed']})` before "
+                f"`fit()`. Received: seed={own['seed']}"
+            )
+        if note["steps"] != own["steps"]:
+            raise ValueError(
+                "An epoch must have as many batches as in the interrupted "
+                f"training, {note['steps']}. Pass the same data to `fit()`. "
+                f"Received: {own['steps']} batches"
+            )
+        if note["epoch"] > self.params["epochs"]:
+            raise ValueError(
+                "`epochs` must not be below those that are done, "
+                f"{note['epoch']}. Pass as many as before. "
+                f"Received: epochs={self.params['epochs']}"
+            )
+
+
+def _metrics_variables(model: keras.Model) -> list[keras.Variable]:
+    return [
+        variable
+        for metric in model.metrics
+        if not isinstance(metric, LossTape)
+        for variable in metric.variables
+    ]
+
+
+def _named(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def _under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    start = f"{prefix}/"
+    return {
+        name.removeprefix(start): array
+        for name, array in arrays.items()
+        if name.startswith(start)
+    }
