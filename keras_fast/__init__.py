@@ -7,6 +7,7 @@ layers, and give early ones lower rates.
 
 from keras_fast import callbacks, layers, models, optimizers, schedules
 from keras_fast._io import CorruptFileError, FileVersionError
+from keras_fast.batch_norm import update_batch_norm
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.layer_groups import layer_groups, layer_multipliers
@@ -32,4 +33,5 @@ __all__ = [
     "schedules",
     "training_plan",
     "unfreeze",
+    "update_batch_norm",
 ]

@@ -1,4 +1,4 @@
-"""What does the `fit()` that runs have in its hands?
+"""What does a `fit()` have in its hands, of callbacks and of data?
 
 Keras tells a callback nothing of the other callbacks, nor of the data: both
 are in the frames that called it.
@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-__all__ = ["begin_at", "callbacks_of_this_fit", "is_in_a_fit"]
+__all__ = ["batches", "begin_at", "callbacks_of_this_fit", "is_in_a_fit"]
 
 
 def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
@@ -58,6 +58,12 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
             yield first, last, batches
 
     epoch.__dict__["_enumerate_iterator"] = enumerate_the_rest
+
+
+def batches(x: Any, **fit_kwargs: Any) -> Iterator[Any]:
+    """Batches of NumPy arrays of an epoch, in order, as `fit()` makes them."""
+    for _, _, (batch,) in EpochIterator(x, shuffle=False, **fit_kwargs):
+        yield batch
 
 
 def _held(frame: FrameType | None, kind: type) -> Iterator[Any]:

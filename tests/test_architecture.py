@@ -15,6 +15,7 @@ FLOORS = [
     {"_anneal", "_checks", "curves", "plots", "schedules"},
     {
         "_array_file",
+        "_fit",
         "_gradients",
         "_io",
         "_live",
@@ -22,6 +23,7 @@ FLOORS = [
         "_rebind",
         "_state",
         "_unwrap",
+        "batch_norm",
         "freezing",
         "layer_groups",
         "training_plan",
@@ -47,7 +49,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 # Where it may be imported: in the whole module, or in functions alone.
 BACKENDS_ANYWHERE = {"_gradients"}
 BACKENDS_IN_FUNCTIONS = {"_state"}
-KERAS_INSIDE = {"_live", "_rebind", "_state"}
+KERAS_INSIDE = {"_fit", "_live", "_rebind", "_state"}
 
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 40

@@ -9,6 +9,8 @@ from keras_fast.callbacks.recorder import Recorder
 from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
 from keras_fast.callbacks.sgdr import SGDR
 from keras_fast.callbacks.slanted_triangular import SlantedTriangular
+from keras_fast.callbacks.snapshot_ensemble import SnapshotEnsemble
+from keras_fast.callbacks.weight_averaging import WeightAveraging
 
 __all__ = [
     "CyclicalLR",
@@ -20,4 +22,6 @@ __all__ = [
     "ResumableCheckpoint",
     "SGDR",
     "SlantedTriangular",
+    "SnapshotEnsemble",
+    "WeightAveraging",
 ]

@@ -8,7 +8,7 @@ import keras
 
 from keras_fast._array_file import write_array_file
 from keras_fast._checks import whole
-from keras_fast._fit import begin_at
+from keras_fast._fit import begin_at, callbacks_of_this_fit
 from keras_fast._io import discard_unfinished
 from keras_fast._state import (
     build,
@@ -56,6 +56,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         if not model.optimizer.built:
             with scope(model):
                 model.optimizer.build(model.trainable_variables)
+        self._others = self._callbacks_to_save()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         discard_unfinished(self.path)
         self._batch = 0
@@ -91,6 +92,18 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self.path.unlink(missing_ok=True)
         self._signals.deliver()
 
+    def _callbacks_to_save(self) -> list[Any]:
+        given = callbacks_of_this_fit()
+        place = next(i for i, each in enumerate(given) if each is self)
+        for each in given[place:]:
+            if hasattr(each, "save_own_variables"):
+                raise ValueError(
+                    "`ResumableCheckpoint` must stand behind the callbacks "
+                    "that it saves. Put it last. Received: "
+                    f"{type(each).__name__} behind it"
+                )
+        return [c for c in given if hasattr(c, "save_own_variables")]
+
     def _save(self, epoch: int, batch: int) -> None:
         model = self.model  # on JAX this brings the variables up to date
         arrays = {
@@ -98,6 +111,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             **values("optimizer", optimizer_variables(model)),
             **_named("epoch", self._random_state),
         }
+        for i, other in enumerate(self._others):
+            store: dict[str, Any] = {}
+            other.save_own_variables(store)
+            arrays |= _named(f"callback{i}", store)
         if batch:
             arrays |= values("metrics", _metrics_variables(model))
             arrays |= _named("batch", random_state())
@@ -111,6 +128,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             "kind": KIND,
             "model": described_model(self._model),
             "optimizer": described_optimizer(self._model),
+            "callbacks": [type(other).__name__ for other in self._others],
             "seed": random_seed(),
             "steps": self.params["steps"],
         }
@@ -118,8 +136,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     def _resume(self) -> None:
         arrays, note = read_kind(self.path, KIND)
         own = self._facts()
-        check_fits(self.path, "model", note["model"], own["model"])
-        check_fits(self.path, "optimizer", note["optimizer"], own["optimizer"])
+        for name in ("model", "optimizer", "callbacks"):
+            check_fits(self.path, name, note[name], own[name])
         self._check_run(note, own)
         model, self._batch = self._model, note["batch"]
 
@@ -134,6 +152,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             set_random_state(_under("batch", arrays))
 
         put_back()
+        for i, other in enumerate(self._others):
+            other.load_own_variables(_under(f"callback{i}", arrays))
         set_random_state(_under("epoch", arrays))
         model._initial_epoch = note["epoch"]
         if self._batch:
