@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from keras_fast._array_file import write_array_file
-from keras_fast._checks import whole
+from keras_fast._checks import one_of, whole
+from keras_fast._checks import path as checked_path
 from keras_fast._fit import begin_at, callbacks_of_this_fit
 from keras_fast._io import discard_unfinished
 from keras_fast._state import (
@@ -34,21 +35,64 @@ KIND = "checkpoint"
 
 
 class ResumableCheckpoint(keras.callbacks.Callback):
-    """Saves a training, so that `fit()` goes on from there, bit for bit.
+    """Saves a training in one file, to go on from it bit for bit.
+
+    Run the same script again after an interruption: `fit()` goes on from the
+    last save as if nothing had happened. The file has all variables of the
+    model and the optimizer, with the states of `Dropout` and its like; the
+    random state of Python, NumPy and the backend; and the place in the
+    training, also within an epoch. It is written whole or not at all. When
+    `fit()` ends by itself the file is removed, and the next `fit()` begins
+    anew: save the trained model with `model.save()`.
+
+    Ctrl-C and SIGTERM, which machines get before they are taken away, wait
+    until the batch is done and saved. The second one does not wait.
+
+    What has to be so for the result to be the same:
+
+    - `fit()` gets the same arguments, and where
+      `keras.utils.set_random_seed` was called it is called again. TensorFlow
+      shuffles arrays repeatably only if it was called.
+    - The order of the data within an epoch depends on the random state at its
+      beginning alone. So it is with arrays, and with a `PyDataset` whose
+      batches depend on their index. It is not with a generator that is read
+      on, with `tf.data.Dataset.shuffle`, which counts its passes, nor with
+      `steps_per_epoch` shorter than the data.
+    - This callback stands last. Schedules of keras_fast may stand behind it.
+    - Other callbacks start afresh, `EarlyStopping` with them, and `History`
+      has the epochs since. A callback of yours with `save_own_variables(store)`
+      and `load_own_variables(store)`, of NumPy arrays by name, is saved too;
+      so is `WeightAveraging`.
+
+    After an interruption within an epoch its first batches are read again and
+    not trained on.
 
     Args:
-        path: The file.
-        save_freq: `"epoch"`, or a number of batches.
+        path: The file. Its folder is made if it is not there.
+        save_freq: `"epoch"`, or after how many batches of an epoch to save as
+            well.
+
+    Raises:
+        ValueError: `save_freq` is neither. When `fit()` starts: the model is
+            not built, or the file is of another model, optimizer, seed,
+            backend or length of an epoch. The model stays as it is.
+        CorruptFileError: The file is damaged.
+        OSError: There is no room for the file; the one before is still there.
+
+    Examples:
+        >>> from keras_fast.callbacks import OneCycle, ResumableCheckpoint
+        >>> callbacks = [OneCycle(0.01), ResumableCheckpoint("training.save")]
+        >>> history = model.fit(
+        ...     x, y, epochs=3, verbose=0, callbacks=callbacks
+        ... )
     """
 
     def __init__(
         self, path: str | os.PathLike, *, save_freq: str | int = "epoch"
     ):
         super().__init__()
-        self.path = Path(path)
-        self.save_freq = (
-            save_freq if save_freq == "epoch" else whole("save_freq", save_freq)
-        )
+        self.path = Path(checked_path("path", path))
+        self.save_freq = _checked_freq(save_freq)
         self._signals = HeldSignals(self)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -94,8 +138,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def _callbacks_to_save(self) -> list[Any]:
         given = callbacks_of_this_fit()
-        place = next(i for i, each in enumerate(given) if each is self)
-        for each in given[place:]:
+        for each in given[given.index(self) :]:
             if hasattr(each, "save_own_variables"):
                 raise ValueError(
                     "`ResumableCheckpoint` must stand behind the callbacks "
@@ -129,6 +172,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             "model": described_model(self._model),
             "optimizer": described_optimizer(self._model),
             "callbacks": [type(other).__name__ for other in self._others],
+            "backend": keras.backend.backend(),
             "seed": random_seed(),
             "steps": self.params["steps"],
         }
@@ -160,6 +204,12 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             begin_at(self._batch, begin)
 
     def _check_run(self, note: dict[str, Any], own: dict[str, Any]) -> None:
+        if note["backend"] != own["backend"]:
+            raise ValueError(
+                "The backend must be that of the interrupted training, "
+                f"{note['backend']}. Set `KERAS_BACKEND` to it. "
+                f"Received: backend={own['backend']!r}"
+            )
         if note["seed"] != own["seed"]:
             raise ValueError(
                 "The random seed must be that of the interrupted training. "
@@ -178,6 +228,12 @@ class ResumableCheckpoint(keras.callbacks.Callback):
                 f"{note['epoch']}. Pass as many as before. "
                 f"Received: epochs={self.params['epochs']}"
             )
+
+
+def _checked_freq(save_freq: str | int) -> str | int:
+    if isinstance(save_freq, str):
+        return one_of("save_freq", save_freq, ["epoch"])
+    return whole("save_freq", save_freq)
 
 
 def _metrics_variables(model: keras.Model) -> list[keras.Variable]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_fast._array_file import write_array_file
+from keras_fast._checks import path as checked_path
 from keras_fast._checks import whole
 from keras_fast._fit import callbacks_of_this_fit
 from keras_fast.callbacks._saved import (
@@ -59,7 +60,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
 
     def __init__(self, directory: str | os.PathLike):
         super().__init__()
-        self.directory = Path(directory)
+        self.directory = Path(checked_path("directory", directory))
 
     @property
     def members(self) -> list[Path]:

@@ -59,11 +59,11 @@ class WeightAveraging(keras.callbacks.Callback):
         super().__init__()
         self.start = whole("start", start, 0)
         self.num_averaged = 0
-        self._data = {
-            "x": x,
-            "batch_size": batch_size,
-            "steps_per_epoch": steps_per_epoch,
-        }
+        sizes = {"batch_size": batch_size, "steps_per_epoch": steps_per_epoch}
+        for name, size in sizes.items():
+            if size is not None:
+                whole(name, size)
+        self._data = {"x": x, **sizes}
         self._means: list[np.ndarray] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
