@@ -86,7 +86,8 @@ def from_scratch(augmented, valid, epochs):
     model = build(len(CLASSES), weights=None)
     keras_fast.unfreeze(model)
     compile_model(model)
-    rate = keras_fast.lr_find(model, augmented).suggestion
+    found = keras_fast.lr_find(model, augmented, num_steps=50)
+    rate = found.suggestion
     cycle = callbacks.OneCycle(rate)
     model.fit(augmented, epochs=epochs, callbacks=[cycle], verbose=0)
     accuracy = model.evaluate(valid, verbose=0)[1]

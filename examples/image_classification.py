@@ -88,8 +88,8 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     history = model.fit(augmented, epochs=3, callbacks=[restarts], verbose=0)
     tell("4 train the head on augmented pictures", history)
 
-    # 5. Let the base train too.
-    keras_fast.unfreeze(model)
+    # 5. Let the base train too, but for the statistics that it came with.
+    keras_fast.unfreeze(model, train_batchnorm=False)
     tell("5 unfreeze")
 
     # 6. Lower rates for earlier layers, ten times for each group.
@@ -98,7 +98,9 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     tell("6 ten times lower rates for earlier layers")
 
     # 7. Find a learning rate for all of it.
-    found = keras_fast.lr_find(model, augmented, start_lr=1e-6, end_lr=1.0)
+    found = keras_fast.lr_find(
+        model, augmented, start_lr=1e-5, end_lr=1.0, num_steps=50
+    )
     tell("7 find a rate for all layers", found)
 
     # 8. Train all of it, each cycle twice as long, and keep the best.

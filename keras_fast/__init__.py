@@ -1,8 +1,9 @@
 """fast.ai's training techniques for Keras 3.
 
-The model is yours and stays a `keras.Model`: find its learning rate with
-`lr_find`, train it with `fit()` and the `callbacks`, freeze and unfreeze its
-layers, and give early ones lower rates.
+The model is yours and stays a `keras.Model`: build it on a pretrained network,
+cache what its frozen base computes, find its learning rate with `lr_find`,
+train it with `fit()` and the `callbacks`, freeze and unfreeze its layers, give
+early ones lower rates, and see what it has learned with `inference`.
 """
 
 from keras_fast import (
@@ -15,23 +16,15 @@ from keras_fast import (
     schedules,
 )
 from keras_fast._io import CorruptFileError, FileVersionError
-from keras_fast import (
-    callbacks,
-    data,
-    inference,
-    layers,
-    models,
-    optimizers,
-    schedules,
-)
+from keras_fast.batch_norm import update_batch_norm
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.data.cache_features import cache_features
 from keras_fast.data.feature_cache import FeatureCache
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.inference.tta import predict_tta
 from keras_fast.layer_groups import layer_groups, layer_multipliers
-from keras_fast.training.fine_tune import fine_tune
 from keras_fast.split_head import split_head
+from keras_fast.training.fine_tune import fine_tune
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.training_plan import training_plan
@@ -46,8 +39,8 @@ __all__ = [
     "__version__",
     "cache_features",
     "callbacks",
-    "fine_tune",
     "data",
+    "fine_tune",
     "freeze",
     "freeze_to",
     "inference",
@@ -57,10 +50,11 @@ __all__ = [
     "lr_find",
     "models",
     "optimizers",
-    "progressive_resizing",
     "predict_tta",
+    "progressive_resizing",
     "schedules",
     "split_head",
     "training_plan",
     "unfreeze",
+    "update_batch_norm",
 ]

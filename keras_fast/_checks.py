@@ -23,6 +23,7 @@ __all__ = [
     "momentum",
     "non_negative",
     "one_of",
+    "path",
     "positive",
     "several",
     "whole",
@@ -35,6 +36,15 @@ def finite(name: str, value: Any) -> float:
     if not math.isfinite(number):
         _refuse(name, value, "a finite number", "Pass neither NaN nor inf.")
     return number
+
+
+def path(name: str, value: Any) -> Any:
+    """The path of a file or a folder."""
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+        _refuse(name, value, "a path", "Pass a str or a Path.", TypeError)
+    if not str(value):
+        _refuse(name, value, "a path", "Pass one that is not empty.")
+    return value
 
 
 def positive(name: str, value: Any) -> float:

@@ -3,18 +3,26 @@
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_fast._live import detach
 from keras_fast._unwrap import innermost, scope
 
-__all__ = ["preserved", "random_state_preserved"]
+__all__ = [
+    "build",
+    "preserved",
+    "random_seed",
+    "random_state",
+    "random_state_preserved",
+    "set_random_state",
+]
 
 # What EpochIterator takes of what `fit()` takes.
 DATA = ("sample_weight", "batch_size", "steps_per_epoch", "class_weight")
@@ -35,12 +43,12 @@ def preserved(
         batch: One batch (x, y, sample_weight), where data can't be rewound.
         **fit_kwargs: The data, as `fit()` takes it.
     """
-    restore_random_state = _random_state()
+    random_state_before = random_state()
     # Where these are not built, the next `fit()` draws a batch to do it. So
     # it shall, for its batches to come in the same order.
     compiled = (model._compile_loss, model._compile_metrics)
     restore_compiled = [_attributes(part) for part in compiled if part]
-    _build(model, batch, **fit_kwargs)
+    build(model, batch, **fit_kwargs)
     variables = list(_variables(model))
     before = [np.array(v.numpy()) for v in variables]
     restore_model = _attributes(model)
@@ -59,25 +67,10 @@ def preserved(
             detach(model.optimizer)
         else:
             live.schedules = schedules
-        restore_random_state()
+        set_random_state(random_state_before)
 
 
-@contextlib.contextmanager
-def random_state_preserved(seeds: Iterable[keras.Variable]) -> Iterator[None]:
-    """Put back these seeds, and the random state of the process."""
-    restore = _random_state()
-    overall = global_state.get_global_attribute("global_seed_generator")
-    states = [*seeds, *([overall.state] if overall is not None else [])]
-    before = [np.array(state.numpy()) for state in states]
-    try:
-        yield
-    finally:
-        for state, value in zip(states, before, strict=True):
-            state.assign(value)
-        restore()
-
-
-def _build(model: keras.Model, batch: Any, **fit_kwargs: Any) -> None:
+def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
     """Make every variable that training needs, as `fit()` would."""
     batches = None
     if batch is None:
@@ -108,48 +101,74 @@ def _attributes(owner: Any) -> Callable[[], None]:
 
 def _variables(model: keras.Model) -> Iterator[keras.Variable]:
     """Each variable that training may change, once."""
-    seeds = global_state.get_global_attribute("global_seed_generator")
     live = innermost(model.optimizer).__dict__.get("_live")
     everything = (
         model.variables
         + model.metrics_variables
         + model.optimizer.variables
         + ([live.table, live.position] if live is not None else [])
-        + ([seeds.state] if seeds is not None else [])
     )
     yield from {id(v): v for v in everything}.values()
 
 
-def _random_state() -> Callable[[], None]:
-    """Take down the random state of this process; the result restores it."""
-    python, numpy = random.getstate(), np.random.get_state()
-    restore_backend = _backend_random_state()
+@contextlib.contextmanager
+def random_state_preserved(seeds: Iterable[keras.Variable]) -> Iterator[None]:
+    """Put back these seeds, and the random state of the process."""
+    before = random_state()
+    states = [(seed, np.array(seed.numpy())) for seed in seeds]
+    try:
+        yield
+    finally:
+        for seed, value in states:
+            seed.assign(value)
+        set_random_state(before)
 
-    def restore() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        restore_backend()
 
-    return restore
+def random_seed() -> int | None:
+    """What `keras.utils.set_random_seed` was last called with."""
+    return global_state.get_global_attribute("global_random_seed")
 
 
-def _backend_random_state() -> Callable[[], None]:
-    restores = []
-    # Keras shuffles arrays with TensorFlow on JAX too.
+def random_state() -> dict[str, np.ndarray]:
+    """The random state of this process, as arrays."""
+    _, keys, position, has_gauss, gauss = np.random.get_state()
+    rest = np.array([position, has_gauss, gauss], "float64")
+    arrays = {"numpy": keys, "numpy_rest": rest}
+    for name, generator in _python_generators().items():
+        _, keys, gauss = generator.getstate()
+        arrays[name] = np.array(keys, "uint32")
+        kept = [] if gauss is None else [gauss]
+        arrays[f"{name}_rest"] = np.array(kept, "float64")
+    if global_state.get_global_attribute("global_seed_generator") is not None:
+        arrays["keras"] = np.array(global_seed_generator().state.numpy())
+    if keras.backend.backend() == "torch":
+        arrays["torch"] = sys.modules["torch"].get_rng_state().numpy().copy()
+    return arrays
+
+
+def set_random_state(arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `random_state` took down."""
+    if "keras" in arrays:  # first: a new one draws from Python's
+        global_seed_generator().state.assign(arrays["keras"])
+    position, has_gauss, gauss = arrays["numpy_rest"].tolist()
+    state = (arrays["numpy"], int(position), int(has_gauss), gauss)
+    np.random.set_state(("MT19937", *state))
+    for name, generator in _python_generators().items():
+        if name in arrays:
+            kept = [*arrays[f"{name}_rest"].tolist(), None][0]
+            generator.setstate((3, tuple(arrays[name].tolist()), kept))
+    if keras.backend.backend() == "torch":
+        torch = sys.modules["torch"]
+        torch.set_rng_state(torch.from_numpy(arrays["torch"].copy()))
+
+
+def _python_generators() -> dict[str, Any]:
+    """Python's own, and that from which TensorFlow draws its seeds."""
+    generators = {"python": random._inst}  # type: ignore[attr-defined]
     if "tensorflow" in sys.modules:
         from tensorflow.python.eager import context
 
         generator = getattr(context.context(), "_rng", None)
         if generator is not None:
-            state = generator.getstate()
-            restores.append(lambda: generator.setstate(state))
-    if keras.backend.backend() == "torch":
-        torch = sys.modules["torch"]
-        torch_state = torch.get_rng_state()
-        restores.append(lambda: torch.set_rng_state(torch_state))
-
-    def restore() -> None:
-        for each in restores:
-            each()
-
-    return restore
+            generators["tensorflow"] = generator
+    return generators

@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = [
     {
-        "_array_file",
         "_anneal",
         "_checks",
         "_classes",
@@ -23,8 +22,11 @@ FLOORS = [
         "schedules",
     },
     {
+        "_array_file",
         "_batches",
         "_decoder",
+        "_fit",
+        "_fused",
         "_gradients",
         "_io",
         "_live",
@@ -32,8 +34,10 @@ FLOORS = [
         "_rebind",
         "_state",
         "_unwrap",
+        "batch_norm",
         "freezing",
         "layer_groups",
+        "split_head",
         "training_plan",
     },
     {"layers", "losses", "optimizers"},
@@ -58,8 +62,8 @@ OUTSIDE = {
 BACKENDS = ("tensorflow", "jax", "torch")
 # Where it may be imported: in the whole module, or in functions alone.
 BACKENDS_ANYWHERE = {"_gradients"}
-BACKENDS_IN_FUNCTIONS = {"_decoder", "_state"}
-KERAS_INSIDE = {"_batches", "_live", "_rebind", "_state"}
+BACKENDS_IN_FUNCTIONS = {"_decoder", "_fused", "_state"}
+KERAS_INSIDE = {"_batches", "_fit", "_live", "_rebind", "_state"}
 
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 40

@@ -19,6 +19,7 @@ NO_RATES = (0, -1, INF, *NOT_FINITE)
 NO_COUNTS = (0, -1, 1.5, *NO_NUMBERS)
 NO_FRACTIONS = (0, 1, 25, -0.1, *NO_NUMBERS)
 NO_FACTORS = (0, 0.5, -1, *NO_NUMBERS)
+NO_PATHS = ("", 3, None, ["save"])
 NO_CYCLES = {
     "max_lr": NOT_POSITIVE,
     "cycle_len": NOT_POSITIVE,
@@ -61,7 +62,18 @@ CALLS = [
         {"max_lr": 0.1},
         {**NO_ONE_CYCLE, "momentums": (0.9, "abc", (), (0.9, 0.8))},
     ),
+    (
+        callbacks.ResumableCheckpoint,
+        {"path": "save"},
+        {"path": NO_PATHS, "save_freq": ("batch", 0, -1, 1.5, True, None)},
+    ),
     (callbacks.SGDR, {"max_lr": 1.0}, NO_CYCLES),
+    (callbacks.SnapshotEnsemble, {}, {"directory": NO_PATHS}),
+    (
+        callbacks.WeightAveraging,
+        {"start": 1},
+        {"start": (-1, 1.5, True, None), **NO_BATCHES},
+    ),
     (
         callbacks.SGDR.num_epochs,
         {"num_cycles": 2},

@@ -6,8 +6,11 @@ from keras_fast.callbacks.lr_finder import LRFinder
 from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.callbacks.recorder import Recorder
+from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
 from keras_fast.callbacks.sgdr import SGDR
 from keras_fast.callbacks.slanted_triangular import SlantedTriangular
+from keras_fast.callbacks.snapshot_ensemble import SnapshotEnsemble
+from keras_fast.callbacks.weight_averaging import WeightAveraging
 
 __all__ = [
     "CyclicalLR",
@@ -16,6 +19,9 @@ __all__ = [
     "OneCycle",
     "ParamScheduler",
     "Recorder",
+    "ResumableCheckpoint",
     "SGDR",
     "SlantedTriangular",
+    "SnapshotEnsemble",
+    "WeightAveraging",
 ]

@@ -117,12 +117,13 @@ class ParamScheduler(keras.callbacks.Callback):
         trace_with(model, live)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._seen is None:  # the first epoch of this fit
-            self._seen = epoch * (self.params["steps"] or 0)
-            self._phase = self._accumulated(self._seen)
-            self._live.load(self._seen)
+        self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._seen is None:  # the first batch of this fit
+            self._seen = self._epoch * (self.params["steps"] or 0) + batch
+            self._phase = self._accumulated(self._seen)
+            self._live.load(self._seen)
         self._seen += self._steps_per_execution
         if self._seen > self._live.start + ROWS:
             self.model  # noqa: B018  on JAX this brings the variables up to date

@@ -74,14 +74,17 @@ class Recorder(keras.callbacks.Callback):
         self._tape.take()  # those of earlier trainings
         self._optimizer = innermost(model.optimizer)
         self._size = batches_per_update(self._optimizer)
-        done = int(self._optimizer._iterations.numpy())
-        self._phase = done % self._size
         self._steps_per_execution = model.steps_per_execution
         self._clear()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._batch is None:  # the first epoch of this fit
-            self._batch = epoch * (self.params["steps"] or 0)
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._batch is None:  # the first of this fit
+            self._batch = self._epoch * (self.params["steps"] or 0) + batch
+            done = int(self._optimizer._iterations.numpy())
+            self._phase = done % self._size
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._waiting += self._steps_per_execution
@@ -103,7 +106,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _clear(self) -> None:
         self._batch = None
-        self._waiting = 0
+        self._waiting = self._phase = 0
         self._batches = {name: np.empty(0) for name in (*NAMES, "loss")}
 
     def _take(self) -> None:

@@ -1,12 +1,10 @@
 """Warm restarts: a cosine down, then up again at once."""
 
-import inspect
 from functools import partial
 from typing import Any
 
-import keras
-
 from keras_fast._checks import at_least, positive, whole
+from keras_fast._fit import callbacks_of_this_fit
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
 from keras_fast.schedules import sgdr
 
@@ -79,17 +77,17 @@ class SGDR(ParamScheduler):
         super().on_train_begin(logs)
         self._listeners = [
             callback.on_cycle_end
-            for callback in _callbacks_of_this_fit()
+            for callback in callbacks_of_this_fit()
             if hasattr(callback, "on_cycle_end")
         ]
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._seen is None:  # the first epoch of this fit
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._seen is None:  # the first batch of this fit
             self._cycle = 0
-            while self._cycle_end() <= epoch + 1e-9:
+            done = self._epoch + batch / self.params["steps"]
+            while self._cycle_end() <= done + 1e-9:
                 self._cycle += 1
-        super().on_epoch_begin(epoch, logs)
-        self._epoch = epoch
+        super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Whether a cycle ends with the epoch is for on_epoch_end to say.
@@ -116,14 +114,3 @@ class SGDR(ParamScheduler):
         epochs = epochs or self.num_epochs(3, self.cycle_len, self.cycle_mult)
         schedule = partial(self._sgdr, cycle_len=self.cycle_len / epochs)
         return {"learning_rate": schedule}
-
-
-def _callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
-    """Keras tells a callback nothing of the others: their list is a caller."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList):
-            return caller.callbacks
-        frame = frame.f_back
-    return []

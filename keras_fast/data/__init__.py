@@ -1,12 +1,7 @@
 """How does raw data become `(x, y)`, and is it as it should be?"""
 
+from keras_fast.data.aug_transforms import AugTransforms
 from keras_fast.data.show_batch import show_batch
 from keras_fast.data.verify_images import verify_images
 
-__all__ = ["show_batch", "verify_images"]
-"""How does raw data become `(x, y)`?"""
-
-from keras_fast.data.aug_transforms import AugTransforms
-
-__all__ = ["AugTransforms"]
-"""How does raw data become `(x, y)`?"""
+__all__ = ["AugTransforms", "show_batch", "verify_images"]

@@ -1,6 +1,8 @@
 """One of each callback, and what its training has to come to."""
 
+import tempfile
 from functools import cache, partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -35,10 +37,15 @@ MAKE = {
         momentum=partial(linear, start=0.5, end=0.99),
     ),
     "Recorder": lambda n: callbacks.Recorder(),
+    "ResumableCheckpoint": lambda n: callbacks.ResumableCheckpoint(
+        Path(tempfile.mkdtemp(), "save"), save_freq=3
+    ),
     "SGDR": lambda n: callbacks.SGDR(0.05, cycle_len=0.5, cycle_mult=2),
     "SlantedTriangular": lambda n: callbacks.SlantedTriangular(0.05),
 }
-SCHEDULERS = sorted(set(MAKE) - {"Recorder"})
+SCHEDULERS = sorted(set(MAKE) - {"Recorder", "ResumableCheckpoint"})
+# They do not train alone, or do more than train.
+OTHERS = {"SnapshotEnsemble", "WeightAveraging"}
 every_callback = pytest.mark.parametrize("name", sorted(MAKE))
 every_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
 

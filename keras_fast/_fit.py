@@ -1,0 +1,75 @@
+"""What does a `fit()` have in its hands, of callbacks and of data?
+
+Keras tells a callback nothing of the other callbacks, nor of the data: both
+are in the frames that called it.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import keras
+from keras.src.trainers.epoch_iterator import EpochIterator
+
+__all__ = ["batches", "begin_at", "callbacks_of_this_fit", "is_in_a_fit"]
+
+
+def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
+    """All callbacks of the `fit()` that called, or none without one."""
+    frame = inspect.currentframe()
+    found = next(_held(frame, keras.callbacks.CallbackList), None)
+    return found.callbacks if found is not None else []
+
+
+def is_in_a_fit(
+    callback: keras.callbacks.Callback, frame: FrameType | None
+) -> bool:
+    """Whether a `fit()` with this callback is what led to this frame."""
+    return any(
+        each is callback
+        for found in _held(frame, keras.callbacks.CallbackList)
+        for each in found.callbacks
+    )
+
+
+def begin_at(batch: int, then: Callable[[Any], None]) -> None:
+    """Have the `fit()` that called begin its first epoch at this batch.
+
+    The batches before are drawn and thrown away. No callback hears of them.
+
+    Args:
+        batch: Batches to leave out.
+        then: Called with the last of them before the first that trains.
+    """
+    epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
+    enumerate_all = epoch._enumerate_iterator
+
+    def enumerate_the_rest() -> Iterator[tuple[int, int, Any]]:
+        del epoch.__dict__["_enumerate_iterator"]
+        drawn = None
+        for first, last, batches in enumerate_all():
+            if first < batch:
+                for _ in range(epoch.steps_per_execution):
+                    drawn = next(batches, None)
+                continue
+            if first == batch:
+                then(drawn)
+            yield first, last, batches
+
+    epoch.__dict__["_enumerate_iterator"] = enumerate_the_rest
+
+
+def batches(x: Any, **fit_kwargs: Any) -> Iterator[Any]:
+    """Batches of NumPy arrays of an epoch, in order, as `fit()` makes them."""
+    for _, _, (batch,) in EpochIterator(x, shuffle=False, **fit_kwargs):
+        yield batch
+
+
+def _held(frame: FrameType | None, kind: type) -> Iterator[Any]:
+    """Local variables of this kind in the frame and its callers."""
+    while frame is not None:
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, kind):
+                yield value
+        frame = frame.f_back

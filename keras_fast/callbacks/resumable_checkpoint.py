@@ -1,0 +1,258 @@
+"""A training that goes on, bit for bit, from its last checkpoint."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_fast._array_file import write_array_file
+from keras_fast._checks import one_of, whole
+from keras_fast._checks import path as checked_path
+from keras_fast._fit import begin_at, callbacks_of_this_fit
+from keras_fast._io import discard_unfinished
+from keras_fast._state import (
+    build,
+    random_seed,
+    random_state,
+    set_random_state,
+)
+from keras_fast._unwrap import scope
+from keras_fast.callbacks._held_signals import HeldSignals
+from keras_fast.callbacks._loss_tape import LossTape
+from keras_fast.callbacks._saved import (
+    assign,
+    built,
+    check_fits,
+    described_model,
+    described_optimizer,
+    optimizer_variables,
+    read_kind,
+    values,
+)
+
+KIND = "checkpoint"
+
+
+class ResumableCheckpoint(keras.callbacks.Callback):
+    """Saves a training in one file, to go on from it bit for bit.
+
+    Run the same script again after an interruption: `fit()` goes on from the
+    last save as if nothing had happened. The file has all variables of the
+    model and the optimizer, with the states of `Dropout` and its like; the
+    random state of Python, NumPy and the backend; and the place in the
+    training, also within an epoch. It is written whole or not at all. When
+    `fit()` ends by itself the file is removed, and the next `fit()` begins
+    anew: save the trained model with `model.save()`.
+
+    Ctrl-C and SIGTERM, which machines get before they are taken away, wait
+    until the batch is done and saved. The second one does not wait.
+
+    What has to be so for the result to be the same:
+
+    - `fit()` gets the same arguments, and where
+      `keras.utils.set_random_seed` was called it is called again. TensorFlow
+      shuffles arrays repeatably only if it was called.
+    - The order of the data within an epoch depends on the random state at its
+      beginning alone. So it is with arrays, and with a `PyDataset` whose
+      batches depend on their index. It is not with a generator that is read
+      on, with `tf.data.Dataset.shuffle`, which counts its passes, nor with
+      `steps_per_epoch` shorter than the data.
+    - This callback stands last. Schedules of keras_fast may stand behind it.
+    - Other callbacks start afresh, `EarlyStopping` with them, and `History`
+      has the epochs since. A callback of yours with `save_own_variables(store)`
+      and `load_own_variables(store)`, of NumPy arrays by name, is saved too;
+      so is `WeightAveraging`.
+
+    After an interruption within an epoch its first batches are read again and
+    not trained on.
+
+    Args:
+        path: The file. Its folder is made if it is not there.
+        save_freq: `"epoch"`, or after how many batches of an epoch to save as
+            well.
+
+    Raises:
+        ValueError: `save_freq` is neither. When `fit()` starts: the model is
+            not built, or the file is of another model, optimizer, seed,
+            backend or length of an epoch. The model stays as it is.
+        CorruptFileError: The file is damaged.
+        OSError: There is no room for the file; the one before is still there.
+
+    Examples:
+        >>> from keras_fast.callbacks import OneCycle, ResumableCheckpoint
+        >>> callbacks = [OneCycle(0.01), ResumableCheckpoint("training.save")]
+        >>> history = model.fit(
+        ...     x, y, epochs=3, verbose=0, callbacks=callbacks
+        ... )
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, *, save_freq: str | int = "epoch"
+    ):
+        super().__init__()
+        self.path = Path(checked_path("path", path))
+        self.save_freq = _checked_freq(save_freq)
+        self._signals = HeldSignals(self)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = built(self.model)
+        if not model.optimizer.built:
+            with scope(model):
+                model.optimizer.build(model.trainable_variables)
+        self._others = self._callbacks_to_save()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        discard_unfinished(self.path)
+        self._batch = 0
+        if self.path.exists():
+            self._resume()
+        self._random_state = random_state()
+        self._signals.hold()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._model._initial_epoch = None  # or it would be that of all fits
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        before, self._batch = self._batch, batch + 1
+        due = self._signals.waiting is not None or (
+            self.save_freq != "epoch"
+            and before // self.save_freq < self._batch // self.save_freq
+        )
+        steps = self.params["steps"]
+        if due and (steps is None or self._batch < steps):
+            self._save(self._epoch, self._batch)
+            self._signals.deliver()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._batch = 0
+        self._random_state = random_state()
+        self._save(epoch + 1, 0)
+        self._signals.deliver()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._model._initial_epoch = None
+        self._signals.let_go()
+        self.path.unlink(missing_ok=True)
+        self._signals.deliver()
+
+    def _callbacks_to_save(self) -> list[Any]:
+        given = callbacks_of_this_fit()
+        for each in given[given.index(self) :]:
+            if hasattr(each, "save_own_variables"):
+                raise ValueError(
+                    "`ResumableCheckpoint` must stand behind the callbacks "
+                    "that it saves. Put it last. Received: "
+                    f"{type(each).__name__} behind it"
+                )
+        return [c for c in given if hasattr(c, "save_own_variables")]
+
+    def _save(self, epoch: int, batch: int) -> None:
+        model = self.model  # on JAX this brings the variables up to date
+        arrays = {
+            **values("model", model.variables),
+            **values("optimizer", optimizer_variables(model)),
+            **_named("epoch", self._random_state),
+        }
+        for i, other in enumerate(self._others):
+            store: dict[str, Any] = {}
+            other.save_own_variables(store)
+            arrays |= _named(f"callback{i}", store)
+        if batch:
+            arrays |= values("metrics", _metrics_variables(model))
+            arrays |= _named("batch", random_state())
+        write_array_file(
+            self.path, arrays, self._facts() | {"epoch": epoch, "batch": batch}
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        """What has to be the same when the training goes on."""
+        return {
+            "kind": KIND,
+            "model": described_model(self._model),
+            "optimizer": described_optimizer(self._model),
+            "callbacks": [type(other).__name__ for other in self._others],
+            "backend": keras.backend.backend(),
+            "seed": random_seed(),
+            "steps": self.params["steps"],
+        }
+
+    def _resume(self) -> None:
+        arrays, note = read_kind(self.path, KIND)
+        own = self._facts()
+        for name in ("model", "optimizer", "callbacks"):
+            check_fits(self.path, name, note[name], own[name])
+        self._check_run(note, own)
+        model, self._batch = self._model, note["batch"]
+
+        def put_back() -> None:
+            assign("model", model.variables, arrays)
+            assign("optimizer", optimizer_variables(model), arrays)
+
+        def begin(batch: Any) -> None:
+            build(model, batch)
+            put_back()
+            assign("metrics", _metrics_variables(model), arrays)
+            set_random_state(_under("batch", arrays))
+
+        put_back()
+        for i, other in enumerate(self._others):
+            other.load_own_variables(_under(f"callback{i}", arrays))
+        set_random_state(_under("epoch", arrays))
+        model._initial_epoch = note["epoch"]
+        if self._batch:
+            begin_at(self._batch, begin)
+
+    def _check_run(self, note: dict[str, Any], own: dict[str, Any]) -> None:
+        if note["backend"] != own["backend"]:
+            raise ValueError(
+                "The backend must be that of the interrupted training, "
+                f"{note['backend']}. Set `KERAS_BACKEND` to it. "
+                f"Received: backend={own['backend']!r}"
+            )
+        if note["seed"] != own["seed"]:
+            raise ValueError(
+                "The random seed must be that of the interrupted training. "
+                f"Call `keras.utils.set_random_seed({note['seed']})` before "
+                f"`fit()`. Received: seed={own['seed']}"
+            )
+        if note["steps"] != own["steps"]:
+            raise ValueError(
+                "An epoch must have as many batches as in the interrupted "
+                f"training, {note['steps']}. Pass the same data to `fit()`. "
+                f"Received: {own['steps']} batches"
+            )
+        if note["epoch"] > self.params["epochs"]:
+            raise ValueError(
+                "`epochs` must not be below those that are done, "
+                f"{note['epoch']}. Pass as many as before. "
+                f"Received: epochs={self.params['epochs']}"
+            )
+
+
+def _checked_freq(save_freq: str | int) -> str | int:
+    if isinstance(save_freq, str):
+        return one_of("save_freq", save_freq, ["epoch"])
+    return whole("save_freq", save_freq)
+
+
+def _metrics_variables(model: keras.Model) -> list[keras.Variable]:
+    return [
+        variable
+        for metric in model.metrics
+        if not isinstance(metric, LossTape)
+        for variable in metric.variables
+    ]
+
+
+def _named(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def _under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    start = f"{prefix}/"
+    return {
+        name.removeprefix(start): array
+        for name, array in arrays.items()
+        if name.startswith(start)
+    }

@@ -1,0 +1,216 @@
+"""One training, several models: a snapshot at the end of each cycle."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._array_file import write_array_file
+from keras_fast._checks import path as checked_path
+from keras_fast._checks import whole
+from keras_fast._fit import callbacks_of_this_fit
+from keras_fast.callbacks._saved import (
+    assign,
+    built,
+    check_fits,
+    described_model,
+    read_kind,
+    values,
+)
+from keras_fast.callbacks.sgdr import SGDR
+
+KIND = "snapshot"
+
+
+class SnapshotEnsemble(keras.callbacks.Callback):
+    """Keeps the model of each cycle's end, and averages what they predict.
+
+    It stands beside `SGDR`, which tells it where a cycle ends. A folder
+    belongs to one training: a snapshot of cycle k replaces the one that is
+    there, and removes those of later cycles. After an interruption the
+    snapshots that are there go on being used.
+
+    Args:
+        directory: The folder of the snapshots. It is made if it is not there.
+
+    Raises:
+        ValueError: When `fit()` starts: there is no `SGDR`, the model is not
+            built, or the folder has snapshots of another model.
+        CorruptFileError: A snapshot is damaged.
+
+    Examples:
+        >>> from keras_fast.callbacks import SGDR, SnapshotEnsemble
+        >>> ensemble = SnapshotEnsemble("snapshots")
+        >>> history = model.fit(
+        ...     x, y, epochs=3, verbose=0, callbacks=[SGDR(0.01), ensemble]
+        ... )
+        >>> [path.name for path in ensemble.members]
+        ['cycle-000.snapshot', 'cycle-001.snapshot', 'cycle-002.snapshot']
+        >>> ensemble.predict(x, last=2, verbose=0).shape
+        (32, 1)
+        >>> ensemble.to_model(last=2).save("ensemble.keras")
+
+    Reference:
+
+    - [Huang et al., 2017](https://arxiv.org/abs/1704.00109)
+    - fastai 0.7, `cycle_save_name`
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        super().__init__()
+        self.directory = Path(checked_path("directory", directory))
+
+    @property
+    def members(self) -> list[Path]:
+        """The files of the snapshots, by cycle."""
+        return sorted(self.directory.glob("cycle-*.snapshot"), key=_cycle)
+
+    def predict(
+        self, x: Any, *, last: int | None = None, **predict_kwargs: Any
+    ) -> Any:
+        """The mean of what the snapshots predict.
+
+        For probabilities the model must end in a softmax or a sigmoid. The
+        model has its own weights back afterwards. Without a `fit()` before
+        it, call `set_model(model)`.
+
+        Args:
+            x: What `Model.predict` takes, and gives in the same order every
+                time.
+            last: Only this many of the latest snapshots.
+            **predict_kwargs: Passed on to `Model.predict`.
+
+        Returns:
+            What `Model.predict` returns.
+        """
+        if hasattr(x, "__next__"):
+            raise ValueError(
+                "`x` must be what each snapshot can read from the start. Pass "
+                "arrays or a dataset. "
+                f"Received: x={type(x).__name__}"
+            )
+        model, paths = self._ready(), self._latest(last)
+        before = values("model", model.variables)
+        total: Any = 0.0
+        try:
+            for path in paths:
+                self._load(path, model)
+                outputs = model.predict(x, **predict_kwargs)
+                share = keras.tree.map_structure(
+                    lambda output: output.astype("float64") / len(paths),
+                    outputs,
+                )
+                total = (
+                    share
+                    if path is paths[0]
+                    else keras.tree.map_structure(np.add, total, share)
+                )
+        finally:
+            assign("model", model.variables, before)
+        return keras.tree.map_structure(
+            lambda mean, output: mean.astype(output.dtype), total, outputs
+        )
+
+    def to_model(self, last: int | None = None) -> keras.Model:
+        """One model that predicts the mean, to be saved as a file.
+
+        It loads without keras_fast.
+
+        Args:
+            last: Only this many of the latest snapshots.
+
+        Returns:
+            A functional model with a copy of the model for each snapshot.
+        """
+        model, paths = self._ready(), self._latest(last)
+        inputs = keras.tree.map_structure(_like, _inputs(model))
+        outputs = [self._member(path, model)(inputs) for path in paths]
+        if len(outputs) == 1:
+            return keras.Model(inputs, outputs[0], name="ensemble")
+        mean = keras.tree.map_structure(
+            lambda *each: keras.layers.Average(dtype="float32")(list(each)),
+            *outputs,
+        )
+        return keras.Model(inputs, mean, name="ensemble")
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = built(self.model)
+        if not any(isinstance(c, SGDR) for c in callbacks_of_this_fit()):
+            raise ValueError(
+                "`SnapshotEnsemble` must stand beside `SGDR`, whose cycles it "
+                "follows. Pass `callbacks=[SGDR(...), SnapshotEnsemble(...)]`. "
+                "Received: callbacks without SGDR"
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for path in self.members:
+            _read(path, model)
+
+    def on_cycle_end(self, cycle: int, logs: Any = None) -> None:
+        """`SGDR` calls this at the end of each cycle."""
+        model = self.model  # on JAX this brings the variables up to date
+        write_array_file(
+            self.directory / f"cycle-{cycle:03d}.snapshot",
+            values("model", model.variables),
+            {"kind": KIND, "model": described_model(model), "cycle": cycle},
+        )
+        for path in self.members:
+            if _cycle(path) > cycle:
+                path.unlink()
+
+    def _ready(self) -> keras.Model:
+        if self._model is None:
+            raise ValueError(
+                "The ensemble must know its model. Call `fit()` with it, or "
+                "`set_model(model)`. Received: model=None"
+            )
+        return self.model
+
+    def _latest(self, last: int | None) -> list[Path]:
+        paths = self.members
+        most = len(paths) if last is None else whole("last", last)
+        if not 0 < most <= len(paths):
+            raise ValueError(
+                f"There must be {max(most, 1)} snapshots. Train for more "
+                "cycles, or ask for fewer. Received: "
+                f"directory={os.fspath(self.directory)!r} with {len(paths)}"
+            )
+        return paths[-most:]
+
+    def _load(self, path: Path, model: keras.Model) -> None:
+        assign("model", model.variables, _read(path, model))
+
+    def _member(self, path: Path, model: keras.Model) -> keras.Model:
+        copy = keras.models.clone_model(model)
+        self._load(path, copy)
+        copy.name = path.stem.replace("-", "_")  # members need their own
+        return copy
+
+
+def _cycle(path: Path) -> int:
+    return int(path.stem.removeprefix("cycle-"))
+
+
+def _inputs(model: keras.Model) -> Any:
+    """The inputs as they are to be passed: a list, a dict or one."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0]
+    if not hasattr(model, "_inputs_struct"):
+        raise ValueError(
+            "The model must be functional or Sequential to be copied. Use "
+            f"`predict` instead. Received: model={type(model).__name__}"
+        )
+    return model._inputs_struct
+
+
+def _like(tensor: Any) -> Any:
+    return keras.Input(
+        batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name
+    )
+
+
+def _read(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
+    arrays, note = read_kind(path, KIND)
+    check_fits(path, "model", note["model"], described_model(model))
+    return arrays

@@ -1,0 +1,334 @@
+"""Does an interrupted training come to what it would have come to?"""
+
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+from helpers import (
+    BACKEND,
+    EXECUTIONS,
+    JIT,
+    adam,
+    data,
+    digest,
+    mlp,
+    sgd,
+    state,
+    weights,
+)
+
+from keras_fast import CorruptFileError
+from keras_fast.callbacks import (
+    SGDR,
+    OneCycle,
+    Recorder,
+    ResumableCheckpoint,
+    WeightAveraging,
+)
+from keras_fast.optimizers import DiscriminativeOptimizer
+
+EPOCHS = 4  # of ten batches
+CHECKPOINT = "training.save"
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends a training without its knowledge."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches in an order that `fit()` shuffles."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        x, y = data()
+        rows = slice(4 * index, 4 * index + 4)
+        return x[rows], y[rows]
+
+
+def layers():
+    return keras.layers.Dropout(0.3), keras.layers.BatchNormalization()
+
+
+def accumulating():
+    optimizer = adam(gradient_accumulation_steps=3, use_ema=True)
+    return mlp(optimizer, *layers(), metrics=["mae"])
+
+
+def executed_together():
+    return mlp(
+        sgd(),
+        *layers(),
+        jit_compile=JIT[-1],
+        steps_per_execution=EXECUTIONS[-1],
+    )
+
+
+def grouped():
+    # float16 ends below 2**16: the first updates are skipped.
+    groups = DiscriminativeOptimizer(adam(), [0.1, 0.1, 1, 1, 1, 1])
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        groups, initial_scale=2.0**18
+    )
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return mlp(optimizer, *layers())
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def train(make, *callbacks, x=None, **arguments):
+    keras.utils.set_random_seed(0)
+    model = make()
+    if x is None:
+        x, arguments["y"] = data()
+        arguments["batch_size"] = 4
+    history = model.fit(
+        x,
+        epochs=EPOCHS,
+        verbose=0,
+        callbacks=[c for c in callbacks if c is not None],
+        **arguments,
+    )
+    return model, history.history
+
+
+def cycles():
+    return SGDR(0.05, cycle_len=1.5)
+
+
+@cache
+def uninterrupted(make):
+    recorder = Recorder()
+    model, history = train(make, cycles(), recorder)
+    return state(model), history, recorder
+
+
+def assert_same(model, wanted):
+    for got, value in zip(state(model), wanted, strict=True):
+        np.testing.assert_array_equal(got, value)
+
+
+# Two deaths: within an epoch after a save, then within the next but one.
+@pytest.mark.parametrize(
+    ("make", "save_freq", "deaths"),
+    [
+        (accumulating, "epoch", (14, 12)),
+        (accumulating, 3, (8, 17)),
+        (executed_together, 3, (3, 4)),
+        (grouped, 4, (6, 8)),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_bit_for_bit(make, save_freq, deaths, last, tmp_path):
+    wanted, wanted_history, wanted_recorder = uninterrupted(make)
+    for death in (*deaths, None):
+        checkpoint = ResumableCheckpoint(
+            tmp_path / CHECKPOINT, save_freq=save_freq
+        )
+        recorder = Recorder()
+        callbacks = [cycles(), recorder, checkpoint]
+        if not last:
+            callbacks = callbacks[::-1]
+        if death is None:
+            model, history = train(make, *callbacks)
+            break
+        with pytest.raises(Killed):
+            train(make, *callbacks, Kill(death))
+    assert_same(model, wanted)
+    for name, values in history.items():
+        assert values == wanted_history[name][-len(values) :]
+    assert 0 < len(recorder.losses) < len(wanted_recorder.losses)
+    for name in ("losses", "learning_rates"):
+        got, all_of_them = (
+            getattr(each, name) for each in (recorder, wanted_recorder)
+        )
+        np.testing.assert_array_equal(got, all_of_them[-len(got) :])
+
+
+def small():
+    return mlp(sgd(), keras.layers.Dropout(0.3))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_dataset_that_fit_shuffles(workers, tmp_path):
+    def go(*callbacks):
+        batches = Batches(workers=workers)
+        return train(small, *callbacks, x=batches, shuffle=True)[0]
+
+    wanted = state(go())
+    with pytest.raises(Killed):
+        go(ResumableCheckpoint(tmp_path / CHECKPOINT, save_freq=4), Kill(16))
+    model = go(ResumableCheckpoint(tmp_path / CHECKPOINT, save_freq=4))
+    assert_same(model, wanted)
+
+
+def test_averages_are_saved_too(tmp_path):
+    def averaging():
+        return WeightAveraging(1, x=data()[0], batch_size=8)
+
+    def normalized():
+        return mlp(sgd(), *layers())
+
+    def go(*callbacks):
+        checkpoint = ResumableCheckpoint(tmp_path / CHECKPOINT, save_freq=3)
+        return train(normalized, averaging(), checkpoint, *callbacks)[0]
+
+    wanted = train(normalized, averaging())[0]
+    with pytest.raises(Killed):
+        go(Kill(35))
+    assert_same(go(), state(wanted))
+    with pytest.raises(ValueError) as caught:
+        train(
+            normalized, ResumableCheckpoint(tmp_path / CHECKPOINT), averaging()
+        )
+    assert str(caught.value) == (
+        "`ResumableCheckpoint` must stand behind the callbacks that it saves. "
+        "Put it last. Received: WeightAveraging behind it"
+    )
+
+
+def test_a_training_that_ended_is_not_resumed(tmp_path):
+    checkpoint = ResumableCheckpoint(tmp_path / "new folder" / CHECKPOINT)
+    model, _ = train(small, checkpoint)
+    assert not checkpoint.path.exists()
+    x, y = data()
+    again = model.fit(x, y, epochs=2, verbose=0, callbacks=[checkpoint])
+    assert again.epoch == [0, 1]
+
+
+def test_the_place_is_not_that_of_other_trainings(tmp_path):
+    checkpoint = ResumableCheckpoint(tmp_path / CHECKPOINT)
+    with pytest.raises(Killed):
+        train(small, checkpoint, Kill(25))
+    model, history = train(small, checkpoint)
+    assert len(history["loss"]) == EPOCHS - 2
+    x, y = data()
+    assert model.fit(x, y, epochs=2, verbose=0).epoch == [0, 1]
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    path = tmp_path / CHECKPOINT
+    with pytest.raises(Killed):
+        train(small, ResumableCheckpoint(path, save_freq=4), Kill(16))
+    return path
+
+
+def assert_refused(path, message, make=small, seed=0, error=ValueError, **more):
+    keras.utils.set_random_seed(seed)
+    model = make()
+    before, content = digest(model), path.read_bytes()
+    x, y = data()
+    arguments = {"batch_size": 4, "epochs": EPOCHS, "verbose": 0, **more}
+    with pytest.raises(error) as caught:
+        model.fit(x, y, callbacks=[ResumableCheckpoint(path)], **arguments)
+    assert str(caught.value) == message.format(path=str(path))
+    assert digest(model) == before
+    assert path.read_bytes() == content
+
+
+def test_another_training_is_refused(interrupted):
+    def wider():
+        return mlp(sgd(), keras.layers.Dense(7))
+
+    def deeper():
+        return mlp(sgd(), keras.layers.Dropout(0.3), keras.layers.Dense(5))
+
+    fits = "The file must be of this {}. Remove it, or pass another path. "
+    received = "Received: path='{path}', which has {} where the {} has {}"
+
+    def of(what, saved, own):
+        return fits.format(what) + received.format(
+            saved, what, own, path="{path}"
+        )
+
+    seeds = state(small())
+    assert len(seeds) > 4
+    own = "kernel (5, 7) float32"
+    dtype = keras.random.SeedGenerator(0).state.dtype
+    saved = f"seed_generator_state (2,) {dtype}"
+    assert_refused(interrupted, of("model", saved, own), wider)
+    assert_refused(
+        interrupted,
+        of("optimizer", "SGD", "Adam"),
+        lambda: mlp(adam(), keras.layers.Dropout(0.3)),
+    )
+    assert_refused(
+        interrupted,
+        "The random seed must be that of the interrupted training. Call "
+        "`keras.utils.set_random_seed(0)` before `fit()`. Received: seed=1",
+        seed=1,
+    )
+    assert_refused(
+        interrupted,
+        "An epoch must have as many batches as in the interrupted training, "
+        "10. Pass the same data to `fit()`. Received: 5 batches",
+        batch_size=8,
+    )
+    assert_refused(
+        interrupted,
+        "`epochs` must not be below those that are done, 1. Pass as many as "
+        "before. Received: epochs=0",
+        epochs=0,
+    )
+
+
+def test_a_damaged_file_is_refused(interrupted):
+    content = bytearray(interrupted.read_bytes())
+    content[len(content) // 2] ^= 1
+    interrupted.write_bytes(content)
+    assert_refused(
+        interrupted,
+        "The file must be as it was written. Remove it, or put back a copy. "
+        "Received: path='{path}' (its checksum does not fit)",
+        error=CorruptFileError,
+    )
+
+
+def test_a_model_without_variables_is_refused(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1)], name="unbuilt")
+    model.compile("sgd", "mse")
+    if BACKEND == "tensorflow":  # the others build it when `fit()` starts
+        with pytest.raises(ValueError) as caught:
+            model.fit(
+                *data(),
+                verbose=0,
+                callbacks=[ResumableCheckpoint(tmp_path / CHECKPOINT)],
+            )
+        assert str(caught.value) == (
+            "The model must be built to be saved. Give it an `Input`, or call "
+            "it on a batch before `fit()`. Received: model=unbuilt (not built)"
+        )
+
+
+def test_an_epochs_first_half_is_not_trained_again(interrupted):
+    class Count(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.batches = []
+
+        def on_train_batch_begin(self, batch, logs=None):
+            self.batches.append(batch)
+
+    count = Count()
+    model, _ = train(
+        small, OneCycle(0.05), count, ResumableCheckpoint(interrupted)
+    )
+    assert count.batches == [*range(4, 10), *range(10), *range(10)]
+    assert np.isfinite(weights(model)).all()

@@ -1,0 +1,127 @@
+"""Trains in children of one process, kills them, and lets others go on.
+
+    python kill_harness.py SIGNAL RUNS KILLS SAVE_FREQ SEED
+
+TensorFlow is imported once, by a parent that runs none of its operations:
+it could not fork after one. Prints what happened as JSON.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+
+import keras
+import tensorflow as tf
+from helpers import adam, data, digest, mlp
+
+from keras_fast.callbacks import SGDR, ResumableCheckpoint
+
+EPOCHS, BATCHES = 6, 10
+
+
+class Tell(keras.callbacks.Callback):
+    """Writes down each batch before it can be saved."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.pipe = pipe
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        os.write(self.pipe, b"%d\n" % (self.epoch * BATCHES + batch))
+
+
+def train(path, save_freq, pipe):
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    keras.utils.set_random_seed(0)
+    model = mlp(adam(), keras.layers.Dropout(0.3))
+    x, y = data(BATCHES)
+    model.fit(
+        x,
+        y,
+        batch_size=4,
+        epochs=EPOCHS,
+        verbose=0,
+        callbacks=[
+            SGDR(0.05, cycle_len=1.5),
+            Tell(pipe),
+            ResumableCheckpoint(path, save_freq=save_freq),
+        ],
+    )
+    os.write(pipe, f"{digest(model)}\n".encode())
+
+
+def start(path, save_freq):
+    """A child that trains, and the lines that it writes."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, os.fdopen(reading)
+    code = 1
+    try:
+        os.close(reading)
+        train(path, save_freq, writing)
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        os._exit(code)
+
+
+def finish(path, save_freq):
+    child, lines = start(path, save_freq)
+    *batches, found = lines.read().split()
+    assert os.waitpid(child, 0)[1] == 0
+    return found, batches
+
+
+def run(number, kills, save_freq, rng, wanted):
+    """Whether one training came to the same, and batches lost a kill."""
+    lost, ends, done = [], [], -1
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "save")
+        last = (EPOCHS - 2) * BATCHES
+        for target in sorted(rng.sample(range(last), kills)):
+            child, lines = start(path, save_freq)
+            first = int(lines.readline())
+            lost.append(done + 1 - first)
+            done = first
+            while done < target:
+                done = int(lines.readline())
+            time.sleep(rng.random() * 0.003)
+            os.kill(child, number)
+            done = max([done, *map(int, lines.read().split())])
+            ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        found, batches = finish(path, save_freq)
+        lost.append(done + 1 - int(batches[0]))
+        left = len(os.listdir(folder))
+    exact = found == wanted
+    return {"exact": exact, "lost": max(lost), "ends": ends, "left": left}
+
+
+def main():
+    name, runs, kills, save_freq, seed = sys.argv[1:]
+    if save_freq != "epoch":
+        save_freq = int(save_freq)
+    rng = random.Random(int(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, _ = finish(os.path.join(folder, "save"), save_freq)
+    number = getattr(signal, name)
+    found = []
+    for _ in range(int(runs)):
+        with contextlib.suppress(ValueError):  # it did not come to its end
+            found.append(run(number, int(kills), save_freq, rng, wanted))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
