@@ -1,8 +1,8 @@
 """How accurate is a small CNN on handwritten digits after a short training?
 
-The model, the data and the batch size are those of `examples/demo.py`. Five
-seeds each: Adam at a constant 1e-3, 1cycle at what `lr_find` suggests, and
-1cycle at fastai's `valley`. The split is the same for all. Goal: at the
+The model, the data and the batch size are those of `examples/schedules.py`.
+Five seeds each: Adam at a constant 1e-3, 1cycle at what `lr_find` suggests,
+and 1cycle at fastai's `valley`. The split is the same for all. Goal: at the
 suggestion a mean of 0.975 after 5 epochs and of 0.99 after 12.
 
     python benchmarks/one_cycle_digits.py [--write]
@@ -17,7 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-import demo
+import schedules
+
 import keras_fast
 from keras_fast.callbacks import OneCycle
 
@@ -40,7 +41,7 @@ def accuracy(model, data, seed, epochs, rate):
     model.fit(
         x_train,
         y_train,
-        batch_size=demo.BATCH_SIZE,
+        batch_size=schedules.BATCH_SIZE,
         epochs=epochs,
         callbacks=[OneCycle(rate)] if rate else [],
         verbose=0,
@@ -49,7 +50,7 @@ def accuracy(model, data, seed, epochs, rate):
 
 
 def main():
-    data, model = demo.load_data(), demo.build_model()
+    data, model = schedules.load_data(), schedules.build_model()
     model.optimizer.build(model.trainable_variables)
     names = ("constant Adam 1e-3", "1cycle, suggestion", "1cycle, valley")
     reached = {(name, n): [] for n in GOALS for name in names}
@@ -57,7 +58,7 @@ def main():
     for seed in SEEDS:
         start_anew(model, seed)
         found = keras_fast.lr_find(
-            model, data[0], data[1], batch_size=demo.BATCH_SIZE
+            model, data[0], data[1], batch_size=schedules.BATCH_SIZE
         )
         valley = found.suggestions["valley"]
         for name, rate in zip(

@@ -7,9 +7,11 @@ class. Without FOLDER it is the clip art beside this file. The backbone is
 EfficientNet-Lite0, whose weights come in a package: nothing is downloaded.
 """
 
+import logging
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,6 +22,10 @@ import keras_fast
 from keras_fast import callbacks, models
 from keras_fast.data import AugTransforms
 from keras_fast.optimizers import DiscriminativeOptimizer
+
+# Of a data set that shuffles itself, and of a new trace for each model.
+warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+logging.getLogger("tensorflow").setLevel("ERROR")
 
 CLIP_ART = Path(__file__).parent / "data" / "clipart"
 SIZE = 96  # pixels
