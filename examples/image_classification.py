@@ -132,6 +132,11 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     return snapshots, recorder
 
 
+def tell(step, result=None):
+    rate = getattr(result, "suggestion", None)
+    print(step, f"({rate:.1e})" if rate else "", flush=True)
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CLIP_ART
     keras.utils.set_random_seed(SEED)
@@ -139,11 +144,6 @@ def main():
     train, valid = load(folder / "train"), load(folder / "valid")
     augmented = load(folder / "train", augment)
     model = build(num_classes=len(list((folder / "train").iterdir())))
-
-    def tell(step, result=None):
-        value = getattr(result, "suggestion", None)
-        print(step, f"{value:.1e}" if value else "", flush=True)
-
     with tempfile.TemporaryDirectory() as kept:
         eight_steps(model, train, augmented, valid, kept, tell)
     loss, accuracy = model.evaluate(valid, verbose=0)
