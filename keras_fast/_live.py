@@ -5,7 +5,7 @@ constants. Here the step reads them from a table instead:
 
 1. `table` is a variable, a row a batch, two columns a hyperparameter: value
    and 1 - value, of which float32 would lose digits. What is not scheduled has
-   the optimizer's own number there, or NaN for its own variable. `position`,
+   the optimizer's own number there, or `OWN` for its own variable. `position`,
    another variable, says which row is next. A new schedule is new data in the
    table, never a new trace.
 2. `apply` of this one optimizer instance is shadowed. For the time of the
@@ -27,7 +27,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fast._loan import choose
+from keras_fast._loan import OWN, choose
 from keras_fast._unwrap import chain, innermost, scope, stateless
 
 __all__ = [
@@ -83,7 +83,7 @@ class Live:
         for column, (name, attribute) in enumerate(self.columns.items()):
             value = self.optimizer.__dict__[attribute]
             if isinstance(value, keras.Variable):
-                value = np.nan
+                value = OWN
             if name in self.schedules:
                 value = self.schedules[name](batch, batch + ROWS)
             table[:, 0, column] = value

@@ -11,7 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["choose"]
+__all__ = ["OWN", "choose"]
+
+# Stands for the optimizer's own variable. Not NaN: JAX compares what several
+# processes hold, and NaN equals nothing.
+OWN = float(np.finfo("float32").max)
 
 
 def choose(value: Any, rest: Any, own: Any) -> Any:
@@ -23,8 +27,8 @@ def choose(value: Any, rest: Any, own: Any) -> Any:
         if not is_variable:
             return _Loan(value, rest)
         own = ops.cast(own, value.dtype)
-        return _Loan(ops.where(ops.isnan(value), own, value), None)
-    unscheduled = np.isnan(number) if is_variable else np.float32(own) == number
+        return _Loan(ops.where(ops.equal(value, OWN), own, value), None)
+    unscheduled = number == OWN if is_variable else np.float32(own) == number
     return own if unscheduled else number
 
 

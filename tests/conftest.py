@@ -7,6 +7,9 @@ from matplotlib import pyplot as plt
 
 mpl.use("Agg")
 
+# What runs on one backend alone.
+MARKERS = {"jax_only": "jax", "tensorflow_only": "tensorflow"}
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -41,9 +44,8 @@ def _seeded():
 
 def pytest_collection_modifyitems(items):
     name = keras.backend.backend()
-    if name == "tensorflow":
-        return
-    skip = pytest.mark.skip(reason=f"needs TensorFlow, this is {name}")
-    for item in items:
-        if "tensorflow_only" in item.keywords:
-            item.add_marker(skip)
+    for marker, needed in MARKERS.items():
+        skip = pytest.mark.skip(reason=f"needs {needed}, this is {name}")
+        for item in items:
+            if marker in item.keywords and name != needed:
+                item.add_marker(skip)
