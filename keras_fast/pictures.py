@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["one_picture_each", "plot_matrix", "plot_pictures"]
 
-# Viridis is read alike by every kind of colour vision, and in grey.
-COLORS = "viridis"
+# One from light to dark, one from dark to light: every kind of colour vision
+# tells them apart, and so does a print in grey.
+COUNT_COLORS = "Blues"
+HEAT_COLORS = "magma"
 # A side; of more they run together.
 MOST_NUMBERS = 20
 MOST_NAMES = 40
@@ -59,8 +61,8 @@ def plot_pictures(
             axes[i].set_title(titles[i], fontsize=9)
     if heatmaps is not None:
         for ax, heat in zip(axes, np.asarray(heatmaps), strict=True):
-            # Where nothing speaks for the class, the picture is as it was.
-            ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * heat)
+            # Light where it is hot, and dark elsewhere, on any picture.
+            ax.imshow(heat, cmap=HEAT_COLORS, vmin=0, vmax=1, alpha=0.6)
     return axes
 
 
@@ -97,7 +99,7 @@ def plot_matrix(
         side = min(3 + 0.45 * size, 14)
         _, ax = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
     highest = 1 if normalize else max(values.max(initial=0), 1)
-    image = ax.imshow(values, cmap=COLORS, vmin=0, vmax=highest)
+    image = ax.imshow(values, cmap=COUNT_COLORS, vmin=0, vmax=highest)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
     bar.set_label("share of the true class" if normalize else "samples")
     _name_classes(ax, class_names or [str(i) for i in range(size)])
@@ -111,7 +113,7 @@ def plot_matrix(
                 ha="center",
                 va="center",
                 fontsize=9,
-                color="black" if value > 0.6 * highest else "white",
+                color="white" if value > 0.6 * highest else "black",
             )
     return ax
 
