@@ -87,20 +87,21 @@ def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
     flat = ops.numpy.reshape(images, (batch * height * width, channels))
     first = ops.numpy.arange(batch, dtype="int32")[:, None, None]
     first = first * (height * width)
-
-    def pixels(x: Any, y: Any) -> Any:
-        index = first + ops.cast(y, "int32") * width + ops.cast(x, "int32")
-        return ops.numpy.take(flat, index, axis=0)
-
     if nearest:
-        return pixels(ops.numpy.floor(x + 0.5), ops.numpy.floor(y + 0.5))
-    left, top = ops.numpy.floor(x), ops.numpy.floor(y)
-    right = ops.numpy.minimum(left + 1, width - 1)
-    bottom = ops.numpy.minimum(top + 1, height - 1)
+        x, y = (ops.cast(ops.numpy.floor(v + 0.5), "int32") for v in (x, y))
+        return ops.numpy.take(flat, first + y * width + x, axis=0)
+    left = ops.numpy.floor(ops.numpy.minimum(x, max(width - 2, 0)))
+    top = ops.numpy.floor(ops.numpy.minimum(y, max(height - 2, 0)))
     x, y = (x - left)[..., None], (y - top)[..., None]
-    above = (1 - x) * pixels(left, top) + x * pixels(right, top)
-    below = (1 - x) * pixels(left, bottom) + x * pixels(right, bottom)
-    return (1 - y) * above + y * below
+    # One number for all four: XLA computes it once.
+    corner = first + ops.cast(top * width + left, "int32")
+    right, below = min(width - 1, 1), min(height - 1, 1) * width
+    rows = []
+    for step in (0, below):
+        pixel = ops.numpy.take(flat, corner + step, axis=0)
+        other = ops.numpy.take(flat, corner + (step + right), axis=0)
+        rows.append(pixel + x * (other - pixel))
+    return rows[0] + y * (rows[1] - rows[0])
 
 
 def _reflect(ops: Any, position: Any, size: int) -> Any:

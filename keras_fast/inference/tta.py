@@ -140,7 +140,7 @@ def _predict(
             return ensemble.predict(
                 x, batch_size=batch_size, verbose=0, callbacks=[batches]
             )
-        except (TypeError, UnboundLocalError) as error:
+        except UnboundLocalError as error:  # what Keras makes of no batch
             if batches.seen:
                 raise
             raise ValueError(
