@@ -55,14 +55,12 @@ def build(
         writer = _Writer(folder, key, num_views)
         if writer.manifest and writer.manifest.complete:
             return  # another process has made it meanwhile
-        num_rows = 0
         for view, batches in enumerate(passes):
             stop = 0
             for batch in batches:
                 stop = writer.take(batch, view, stop, extract)
-            num_rows = num_rows or stop
-            writer.end_view(view, stop, num_rows)
-        writer.complete(num_rows)
+            writer.end_view(view, stop)
+        writer.complete()
 
 
 class _Writer:
@@ -101,7 +99,7 @@ class _Writer:
                 self._write(shard)
         return stop
 
-    def end_view(self, view: int, stop: int, num_rows: int) -> None:
+    def end_view(self, view: int, stop: int) -> None:
         """Write what is left, and see whether it adds up."""
         if self.manifest is None:
             raise ValueError(
@@ -110,25 +108,26 @@ class _Writer:
             )
         for shard in list(self.pending):
             self._write(shard)
-        most = self.manifest.rows_per_shard
-        counts = {s: c[0] for s, c in self.manifest.shards.items()}
+        known, most = self.manifest.num_rows, self.manifest.rows_per_shard
+        shards = self.manifest.shards.items()
+        here = {
+            shard: count for shard, (count, *_) in shards if shard[0] == view
+        }
         right = {
             (view, i): min(most, stop - i * most)
             for i in range(-(-stop // most))
         }
-        here = {s: c for s, c in counts.items() if s[0] == view}
-        if stop != num_rows or here != right:
+        if known not in (0, stop) or here != right:
             raise ValueError(
                 "`x` must have the same rows each time it is passed over. "
                 "For other data pass another `key`. Received: "
-                f"{stop} rows after {num_rows or sum(here.values())}"
+                f"{stop} rows after {known or sum(here.values())}"
             )
+        self.manifest = dataclasses.replace(self.manifest, num_rows=stop)
 
-    def complete(self, num_rows: int) -> None:
+    def complete(self) -> None:
         """Let the cache be read."""
-        self.manifest = dataclasses.replace(
-            self.manifest, complete=True, num_rows=num_rows
-        )
+        self.manifest = dataclasses.replace(self.manifest, complete=True)
         self.manifest.write(self.folder)
 
     def _missing(self, view: int, start: int, stop: int) -> list[Shard]:

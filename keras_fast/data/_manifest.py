@@ -46,7 +46,7 @@ class Manifest:
     features: Rows
     labels: Rows | None
     complete: bool = False
-    num_rows: int = 0  # of one view; 0 until it is complete
+    num_rows: int = 0  # of one view; 0 until that is known
     # Number of rows, and the checksum of each kind of file.
     shards: dict[Shard, tuple[int, ...]] = dataclasses.field(
         default_factory=dict
@@ -86,9 +86,7 @@ class Manifest:
     def without(self, shards: Any) -> "Manifest":
         """The same with these shards still to be made."""
         kept = {s: v for s, v in self.shards.items() if s not in shards}
-        return dataclasses.replace(
-            self, shards=kept, complete=False, num_rows=0
-        )
+        return dataclasses.replace(self, shards=kept, complete=False)
 
 
 def shard_path(folder: Path, kind: str, shard: Shard) -> Path:
