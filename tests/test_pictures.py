@@ -47,7 +47,7 @@ def test_nan_is_drawn_without_a_warning():
     drawn(-np.ones((1, 4, 4, 1)))
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 9, 12, 31])
+@pytest.mark.parametrize("number", [1, 2, 3, 12])
 def test_grid_has_one_axes_for_each(number):
     titles = [f"{i}" for i in range(number)]
     heat = np.ones((number, 4, 4))
@@ -59,7 +59,7 @@ def test_grid_has_one_axes_for_each(number):
     assert plt.get_fignums() == [axes[0].figure.number]
 
 
-@pytest.mark.parametrize("size", [1, 2, 20, 21, 100])
+@pytest.mark.parametrize("size", [1, 2, 20, 50])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_matrices_of_any_size(size, normalize):
     matrix = np.zeros((size, size), int)

@@ -142,7 +142,7 @@ def _heatmaps(
 
     _, slopes = gradients(score, maps)
     slopes = ops.cast(slopes, "float32")
-    weights = ops.mean(slopes, axis=(1, 2), keepdims=True)
+    weights: Any = ops.mean(slopes, axis=(1, 2), keepdims=True)
     heat = ops.sum(weights * ops.cast(maps, "float32"), -1, keepdims=True)
     heat = ops.image.resize(ops.relu(heat), images.shape[1:3], "bilinear")
     heat = np.asarray(ops.convert_to_numpy(heat))[..., 0]

@@ -47,7 +47,6 @@ def test_it_is_the_closed_form(activation, class_index):
     np.testing.assert_array_equal(result.classes, classes)
     expected = cam(model, x, classes)
     np.testing.assert_allclose(result.heatmaps, expected, atol=1e-5)
-    assert result.heatmaps.shape == (4, 8, 8)
 
 
 def test_an_activation_of_its_own_layer():
@@ -129,7 +128,7 @@ def test_nested_models_are_opened(wrapped, by):
     heat = np.maximum(np.einsum("nhwc,c->nhw", maps, kernel[:, 1]), 0)
     expected = normalized(upsampled(heat, 16))
     np.testing.assert_allclose(result.heatmaps, expected, atol=1e-5)
-    assert result.images is PIXELS or (result.images == PIXELS).all()
+    np.testing.assert_array_equal(result.images, PIXELS)
 
 
 @pytest.mark.parametrize("name", ["first", "branch", "base"])
