@@ -1,6 +1,7 @@
 """What does the model say on average over views of its input?"""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 from keras_fast._checks import between, function, one_of, whole
 from keras_fast._checks import model as checked
 from keras_fast._state import random_state_preserved
+from keras_fast._unwrap import stateless
 from keras_fast.inference._ensemble import REDUCTIONS, Ensemble, ensemble
 
 __all__ = ["predict_tta"]
@@ -132,7 +134,7 @@ def _predict(
     seeds = _seeds(ensemble.model)
     if seed is not None:
         seeds = _seeds(ensemble)
-    with random_state_preserved(seeds):
+    with random_state_preserved(seeds), _weights_kept(ensemble):
         if seed is not None:
             _sow(_seeds_of_views(ensemble), seed)
         batches = _Batches()
@@ -147,10 +149,19 @@ def _predict(
                 "`x` must have at least one batch. Check the length of the "
                 f"data. Received: x={type(x).__name__} of no batch"
             ) from error
-        finally:
-            # On JAX an ensemble that was interrupted has the weights.
-            if hasattr(ensemble, "jax_state_sync"):
-                ensemble.jax_state_sync()
+
+
+@contextlib.contextmanager
+def _weights_kept(ensemble: Ensemble) -> Iterator[None]:
+    """On JAX `predict()` takes them away, and loses them where it fails."""
+    variables = ensemble.variables if stateless() else []
+    before = [np.array(variable.numpy()) for variable in variables]
+    try:
+        yield
+    except BaseException:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        raise
 
 
 def _seeds(layer: keras.Layer) -> list[keras.Variable]:
