@@ -1,6 +1,6 @@
 """Trains in children of one process, kills them, and lets others go on.
 
-    python kill_harness.py SIGNAL RUNS KILLS SAVE_FREQ SEED
+    python kill_harness.py SEED SIGNAL:RUNS:KILLS:SAVE_FREQ ...
 
 TensorFlow is imported once, by a parent that runs none of its operations:
 it could not fork after one. Prints what happened as JSON.
@@ -108,19 +108,21 @@ def run(number, kills, save_freq, rng, wanted):
     return {"exact": exact, "lost": max(lost), "ends": ends, "left": left}
 
 
-def main():
-    name, runs, kills, save_freq, seed = sys.argv[1:]
-    if save_freq != "epoch":
-        save_freq = int(save_freq)
-    rng = random.Random(int(seed))
+def runs(trial, rng):
+    name, count, kills, save_freq = trial.split(":")
+    save_freq = save_freq if save_freq == "epoch" else int(save_freq)
     with tempfile.TemporaryDirectory() as folder:
         wanted, _ = finish(os.path.join(folder, "save"), save_freq)
-    number = getattr(signal, name)
-    found = []
-    for _ in range(int(runs)):
+    for _ in range(int(count)):
         with contextlib.suppress(ValueError):  # it did not come to its end
-            found.append(run(number, int(kills), save_freq, rng, wanted))
-    print(json.dumps(found))
+            number = getattr(signal, name)
+            yield run(number, int(kills), save_freq, rng, wanted)
+
+
+def main():
+    seed, *trials = sys.argv[1:]
+    rng = random.Random(int(seed))
+    print(json.dumps({trial: list(runs(trial, rng)) for trial in trials}))
 
 
 if __name__ == "__main__":

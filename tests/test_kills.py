@@ -10,48 +10,51 @@ import pytest
 
 HERE = Path(__file__).parent
 
+# With a save an epoch it is the signal that saves.
+DEFAULT = ["SIGKILL:5:4:2", "SIGTERM:1:5:epoch", "SIGINT:1:5:epoch"]
+FULL = ["SIGKILL:40:5:2"]
+
 pytestmark = [pytest.mark.crash, pytest.mark.tensorflow_only]
 
 
-def kill(name, runs, kills, save_freq, seed=0):
-    command = [name, runs, kills, save_freq, seed]
+def kill(*trials, seed=0):
+    harness = str(HERE / "kill_harness.py")
     done = subprocess.run(
-        [sys.executable, str(HERE / "kill_harness.py"), *map(str, command)],
+        [sys.executable, harness, str(seed), *trials],
         env=os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"},
         capture_output=True,
         text=True,
         timeout=3000,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert len(found) == runs, done.stderr
+    return json.loads(done.stdout)
+
+
+def assert_exact(found, kills, end, lost):
+    """Each run came to the same, and lost no more than so many batches."""
     assert all(each["exact"] for each in found), found
     assert not any(each["left"] for each in found), found
     ends = [end for each in found for end in each["ends"]]
-    assert len(ends) == runs * kills
-    return ends, max(each["lost"] for each in found)
+    assert ends == kills * [end]
+    assert max(each["lost"] for each in found) <= lost
 
 
-def assert_killed_anywhere(runs, kills):
-    ends, lost = kill("SIGKILL", runs, kills, save_freq=2)
-    assert set(ends) == {-9}
-    # One batch more: it is told of before it is saved.
-    assert lost <= 2 + 1
+@pytest.fixture(scope="module")
+def default():
+    return kill(*DEFAULT)
 
 
-def test_20_kills():
-    assert_killed_anywhere(runs=5, kills=4)
+# One batch more than an interval: it is told of before it is saved.
+def test_20_kills(default):
+    assert_exact(default[DEFAULT[0]], 20, -9, lost=3)
+
+
+@pytest.mark.parametrize(("trial", "end"), [(1, -15), (2, 130)])
+def test_10_preemptions(trial, end, default):
+    assert_exact(default[DEFAULT[trial]], 5, end, lost=0)
 
 
 @pytest.mark.stress
 @pytest.mark.timeout(3000)
 def test_200_kills():
-    assert_killed_anywhere(runs=40, kills=5)
-
-
-# With a save an epoch it is the signal that saves: no batch is lost.
-@pytest.mark.parametrize(("name", "end"), [("SIGTERM", -15), ("SIGINT", 130)])
-def test_preempted_5_times(name, end):
-    ends, lost = kill(name, 1, 5, save_freq="epoch")
-    assert set(ends) == {end}
-    assert lost == 0
+    assert_exact(kill(*FULL, seed=1)[FULL[0]], 200, -9, lost=3)

@@ -92,7 +92,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     ):
         super().__init__()
         self.path = Path(checked_path("path", path))
-        self.save_freq = _checked_freq(save_freq)
+        self.save_freq: Any = _checked_freq(save_freq)
         self._signals = HeldSignals(self)
 
     def on_train_begin(self, logs: Any = None) -> None:

@@ -93,25 +93,14 @@ class SnapshotEnsemble(keras.callbacks.Callback):
             )
         model, paths = self._ready(), self._latest(last)
         before = values("model", model.variables)
-        total: Any = 0.0
+        outputs = []
         try:
             for path in paths:
                 self._load(path, model)
-                outputs = model.predict(x, **predict_kwargs)
-                share = keras.tree.map_structure(
-                    lambda output: output.astype("float64") / len(paths),
-                    outputs,
-                )
-                total = (
-                    share
-                    if path is paths[0]
-                    else keras.tree.map_structure(np.add, total, share)
-                )
+                outputs.append(model.predict(x, **predict_kwargs))
         finally:
             assign("model", model.variables, before)
-        return keras.tree.map_structure(
-            lambda mean, output: mean.astype(output.dtype), total, outputs
-        )
+        return keras.tree.map_structure(_mean, *outputs)
 
     def to_model(self, last: int | None = None) -> keras.Model:
         """One model that predicts the mean, to be saved as a file.
@@ -165,7 +154,8 @@ class SnapshotEnsemble(keras.callbacks.Callback):
                 "The ensemble must know its model. Call `fit()` with it, or "
                 "`set_model(model)`. Received: model=None"
             )
-        return self.model
+        model: Any = self.model  # on JAX this brings the variables up to date
+        return model
 
     def _latest(self, last: int | None) -> list[Path]:
         paths = self.members
@@ -182,7 +172,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         assign("model", model.variables, _read(path, model))
 
     def _member(self, path: Path, model: keras.Model) -> keras.Model:
-        copy = keras.models.clone_model(model)
+        copy: Any = keras.models.clone_model(model)
         self._load(path, copy)
         copy.name = path.stem.replace("-", "_")  # members need their own
         return copy
@@ -190,6 +180,11 @@ class SnapshotEnsemble(keras.callbacks.Callback):
 
 def _cycle(path: Path) -> int:
     return int(path.stem.removeprefix("cycle-"))
+
+
+def _mean(*outputs: np.ndarray) -> np.ndarray:
+    mean = np.mean(outputs, axis=0, dtype="float64")
+    return mean.astype(outputs[0].dtype)
 
 
 def _inputs(model: keras.Model) -> Any:
