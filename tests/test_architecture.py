@@ -15,6 +15,7 @@ FLOORS = [
     {"_anneal", "_checks", "curves", "plots", "schedules"},
     {
         "_array_file",
+        "_fused",
         "_gradients",
         "_io",
         "_live",
@@ -46,7 +47,7 @@ OUTSIDE = {
 BACKENDS = ("tensorflow", "jax", "torch")
 # Where it may be imported: in the whole module, or in functions alone.
 BACKENDS_ANYWHERE = {"_gradients"}
-BACKENDS_IN_FUNCTIONS = {"_state"}
+BACKENDS_IN_FUNCTIONS = {"_fused", "_state"}
 KERAS_INSIDE = {"_live", "_rebind", "_state"}
 
 MOST_LINES = 300
