@@ -77,7 +77,9 @@ def main():
         "time of AugTransforms / of separate layers",
         "goal",
     ]
-    rows = [compare(n, dtype) for n in (8, 32) for dtype in ("uint8", "float32")]
+    rows = [
+        compare(n, dtype) for n in (8, 32) for dtype in ("uint8", "float32")
+    ]
     measure.report("augmentation", measure.table(head, rows))
 
 

@@ -30,9 +30,7 @@ def small():
 
 
 def large():
-    return keras.applications.MobileNetV2(
-        (96, 96, 3), weights=None, classes=10
-    )
+    return keras.applications.MobileNetV2((96, 96, 3), weights=None, classes=10)
 
 
 def compare(build, pictures, calls, goal, pairs):
@@ -58,7 +56,7 @@ def compare(build, pictures, calls, goal, pairs):
     return [
         build.__name__,
         pictures,
-        f"{calls} × `predict()`",
+        f"{calls} x `predict()`",
         f"{1000 * np.median(seconds[:, 0]):.0f} ms",
         measure.shown(share),
         measure.verdict(share, goal),
