@@ -103,9 +103,10 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     compile_model(model, keras_fast.layer_multipliers(model, rates))
     tell("6 ten times lower rates for earlier layers")
 
-    # 7. Find a learning rate for all of it.
+    # 7. Find a rate for all of it. The head is trained: one that is too low
+    # would not show.
     found = keras_fast.lr_find(
-        model, augmented, start_lr=1e-5, end_lr=1.0, num_steps=50
+        model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=50
     )
     tell("7 find a rate for all layers", found)
 
