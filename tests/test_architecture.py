@@ -24,6 +24,7 @@ FLOORS = [
         "_unwrap",
         "freezing",
         "layer_groups",
+        "split_head",
         "training_plan",
     },
     {"layers", "losses", "optimizers"},

@@ -20,9 +20,11 @@ import keras_fast
 PUBLIC = {
     "keras_fast": [
         "CorruptFileError",
+        "FeatureCache",
         "FileVersionError",
         "LRFinderResult",
         "__version__",
+        "cache_features",
         "callbacks",
         "freeze",
         "freeze_to",
@@ -33,6 +35,7 @@ PUBLIC = {
         "models",
         "optimizers",
         "schedules",
+        "split_head",
         "training_plan",
         "unfreeze",
     ],
