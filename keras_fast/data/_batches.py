@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_fast.data._build import Batch
 
-__all__ = ["batches", "is_arrays", "to_numpy"]
+__all__ = ["as_batch", "batches", "is_arrays", "to_numpy"]
 
 
 def is_arrays(x: Any) -> bool:
@@ -32,13 +32,12 @@ def batches(x: Any, y: Any, batch_size: int) -> Iterator[Batch]:
     if not is_arrays(x):
         for batch in _given(x):
             inputs, labels = _pair(batch)
-            yield _batch(inputs, labels)
+            yield as_batch(inputs, labels)
         return
-    inputs = keras.tree.map_structure(to_numpy, x)
-    labels = None if y is None else to_numpy(y)
-    for start in range(0, _batch(inputs, labels).num_rows, batch_size):
+    inputs, labels, num_rows = as_batch(x, y)
+    for start in range(0, num_rows, batch_size):
         part = slice(start, start + batch_size)
-        yield _batch(
+        yield as_batch(
             keras.tree.map_structure(lambda array, p=part: array[p], inputs),
             None if labels is None else labels[part],
         )
@@ -65,7 +64,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     """Inputs and labels, as `fit()` tells them apart."""
     if not isinstance(batch, tuple | list):
         return batch, None
-    if len(batch) > 2:
+    if not 1 <= len(batch) <= 2:
         raise ValueError(
             "`x` must give inputs, or inputs and labels: weights of samples "
             "are not cached. Leave them out. Received: a batch of "
@@ -75,7 +74,8 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return inputs, labels
 
 
-def _batch(inputs: Any, labels: Any) -> Batch:
+def as_batch(inputs: Any, labels: Any) -> Batch:
+    """The same as NumPy arrays of as many rows."""
     inputs = keras.tree.map_structure(to_numpy, inputs)
     if isinstance(labels, Mapping | list | tuple):
         raise ValueError(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_fast._io import to_json
-from keras_fast.data._batches import batches, is_arrays, to_numpy
+from keras_fast.data._batches import as_batch, batches, is_arrays, to_numpy
 from keras_fast.data._build import Batch
 
 __all__ = ["batch_digest", "body_fingerprint", "data_fingerprint"]
@@ -45,10 +45,7 @@ def data_fingerprint(x: Any, y: Any, key: str | None) -> Any:
     None if only `key` can tell.
     """
     if is_arrays(x):
-        content = hashlib.sha256()
-        for array in [*keras.tree.flatten(x), *([] if y is None else [y])]:
-            _add(content, to_numpy(array))
-        return content.hexdigest()
+        return batch_digest(as_batch(x, y))
     if key is not None:
         return None
     return [batch_digest(batch) for batch in batches(x, y, 1)]
@@ -93,7 +90,10 @@ def _config(body: keras.Model) -> Any:
 
 
 def _without_names(value: Any, names: dict[str, int]) -> Any:
-    """Layers by number: Keras gives each new one another name."""
+    """Layers by number: Keras gives each new one another name.
+
+    Nor does it matter which of them would train.
+    """
     if isinstance(value, list):
         return [_without_names(each, names) for each in value]
     if not isinstance(value, dict):
@@ -105,6 +105,7 @@ def _without_names(value: Any, names: dict[str, int]) -> Any:
         if key in ("name", "keras_history", "input_layers", "output_layers")
         else _without_names(each, names)
         for key, each in value.items()
+        if key != "trainable"
     }
 
 

@@ -121,7 +121,7 @@ class _AsInTraining(keras.Model):
     """A model whose random layers are at work, though nothing trains."""
 
     def __init__(self, body: keras.Model) -> None:
-        super().__init__()
+        super().__init__(name=f"{body.name}_views")
         self.body = body
 
     def call(self, inputs: Any) -> Any:
