@@ -133,8 +133,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         self._model._initial_epoch = None
         self._signals.let_go()
+        self._signals.deliver()  # while there is a file to go on from
         self.path.unlink(missing_ok=True)
-        self._signals.deliver()
 
     def _callbacks_to_save(self) -> list[Any]:
         given = callbacks_of_this_fit()

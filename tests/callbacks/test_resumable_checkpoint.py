@@ -129,15 +129,14 @@ def assert_same(model, wanted):
 
 # Two deaths: within an epoch after a save, then within the next but one.
 @pytest.mark.parametrize(
-    ("make", "save_freq", "deaths"),
+    ("make", "save_freq", "deaths", "last"),
     [
-        (accumulating, "epoch", (14, 12)),
-        (accumulating, 3, (8, 17)),
-        (executed_together, 3, (3, 4)),
-        (grouped, 4, (6, 8)),
+        (accumulating, "epoch", (14, 12), True),
+        (accumulating, 3, (8, 17), False),
+        (executed_together, 3, (3, 4), True),
+        (grouped, 4, (6, 8), False),
     ],
 )
-@pytest.mark.parametrize("last", [True, False])
 def test_bit_for_bit(make, save_freq, deaths, last, tmp_path):
     wanted, wanted_history, wanted_recorder = uninterrupted(make)
     for death in (*deaths, None):
