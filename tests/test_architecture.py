@@ -64,8 +64,6 @@ BACKENDS = ("tensorflow", "jax", "torch")
 BACKENDS_ANYWHERE = {"_gradients"}
 BACKENDS_IN_FUNCTIONS = {"_decoder", "_fused", "_state"}
 KERAS_INSIDE = {"_batches", "_fit", "_live", "_rebind", "_state"}
-BACKENDS_IN_FUNCTIONS = {"_fused", "_state"}
-KERAS_INSIDE = {"_live", "_rebind", "_state"}
 
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 40

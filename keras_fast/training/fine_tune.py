@@ -76,9 +76,7 @@ def fine_tune(
     - [Howard and Gugger, 2020](https://arxiv.org/abs/2002.04688)
     - fastai 2.8, `fine_tune`
     """
-    for optimizer in chain(compiled(model).optimizer):
-        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            check_scalable("optimizer", optimizer)
+    _check_optimizer(compiled(model).optimizer)
     epochs = whole("epochs", epochs)
     first = whole("freeze_epochs", freeze_epochs, 0)
     rate = positive("base_lr", base_lr) / 2
@@ -105,6 +103,12 @@ def fine_tune(
         last = first + epochs
         histories.append(fit(everything, initial_epoch=first, epochs=last))
     return joined(model, histories)
+
+
+def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    for each in chain(optimizer):
+        if not isinstance(each, keras.optimizers.LossScaleOptimizer):
+            check_scalable("optimizer", each)
 
 
 @contextlib.contextmanager
