@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-__all__ = ["batches", "begin_at", "callbacks_of_this_fit", "is_in_a_fit"]
+__all__ = ["begin_at", "callbacks_of_this_fit", "is_in_a_fit"]
 
 
 def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
@@ -58,12 +58,6 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
             yield first, last, batches
 
     epoch.__dict__["_enumerate_iterator"] = enumerate_the_rest
-
-
-def batches(x: Any, **fit_kwargs: Any) -> Iterator[Any]:
-    """Batches of NumPy arrays of an epoch, in order, as `fit()` makes them."""
-    for _, _, (batch,) in EpochIterator(x, shuffle=False, **fit_kwargs):
-        yield batch
 
 
 def _held(frame: FrameType | None, kind: type) -> Iterator[Any]:

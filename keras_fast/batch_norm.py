@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._batches import batches
 from keras_fast._checks import model as checked_model
-from keras_fast._fit import batches
 
 __all__ = ["batch_norms", "update_batch_norm"]
 
@@ -53,19 +53,11 @@ def update_batch_norm(
     variables = [(v, np.array(v.numpy())) for v in model.variables]
     estimated: list[Any] = []
     try:
-        seen = 0
-        for batch in batches(
-            x, batch_size=batch_size, steps_per_epoch=steps_per_epoch
-        ):
+        given = batches(x, batch_size=batch_size, steps=steps_per_epoch)
+        for seen, (inputs, _) in enumerate(given):
             for layer in layers:
                 layer.momentum = seen / (seen + 1)
-            model(keras.utils.unpack_x_y_sample_weight(batch)[0], training=True)
-            seen += 1
-        if not seen:
-            raise ValueError(
-                "`x` must have a batch. Pass the training data. "
-                "Received: x with no batches"
-            )
+            model(inputs, training=True)
         estimated = [
             v for n in layers for v in (n.moving_mean, n.moving_variance)
         ]
