@@ -49,7 +49,7 @@ PUBLIC = {
         "SGDR",
         "SlantedTriangular",
     ],
-    "keras_fast.data": ["AugTransforms"],
+    "keras_fast.data": ["AugTransforms", "mix"],
     "keras_fast.inference": ["corners_and_flips", "dihedral", "flips"],
     "keras_fast.layers": ["ScaledSigmoid"],
     "keras_fast.models": ["efficientnet_lite0", "image_classifier"],
