@@ -71,6 +71,8 @@ PUBLIC = {
         "most_confused",
         "top_losses",
     ],
+    "keras_fast.data": ["AugTransforms", "mix"],
+    "keras_fast.inference": ["corners_and_flips", "dihedral", "flips"],
     "keras_fast.layers": ["ScaledSigmoid"],
     "keras_fast.models": ["efficientnet_lite0", "image_classifier"],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],

@@ -5,3 +5,6 @@ from keras_fast.data.show_batch import show_batch
 from keras_fast.data.verify_images import verify_images
 
 __all__ = ["AugTransforms", "show_batch", "verify_images"]
+from keras_fast.data.mixing import mix
+
+__all__ = ["AugTransforms", "mix"]
