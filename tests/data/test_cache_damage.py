@@ -98,11 +98,6 @@ def pipe(path):
     os.mkfifo(path)
 
 
-def fold(path):
-    path.unlink()
-    path.mkdir()
-
-
 WAYS = [cut, extend, os.unlink, lambda path: path.write_bytes(b""), link]
 SHARD_WAYS = [*WAYS, swap, copy, pipe]
 FILES = ["features-00-000000.npy", "labels-00-000000.npy"]
