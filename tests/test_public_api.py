@@ -58,7 +58,7 @@ PUBLIC = {
         "SnapshotEnsemble",
         "WeightAveraging",
     ],
-    "keras_fast.data": ["AugTransforms", "show_batch", "verify_images"],
+    "keras_fast.data": ["AugTransforms", "mix", "show_batch", "verify_images"],
     "keras_fast.inference": [
         "ConfusionMatrix",
         "GradCAM",
@@ -71,8 +71,6 @@ PUBLIC = {
         "most_confused",
         "top_losses",
     ],
-    "keras_fast.data": ["AugTransforms", "mix"],
-    "keras_fast.inference": ["corners_and_flips", "dihedral", "flips"],
     "keras_fast.layers": ["ScaledSigmoid"],
     "keras_fast.models": ["efficientnet_lite0", "image_classifier"],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],

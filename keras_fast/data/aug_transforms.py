@@ -8,7 +8,14 @@ import keras
 
 from keras_fast._checks import at_least, between, momentum, one_of, whole
 from keras_fast._fused import fused
-from keras_fast.data import _pixels as pixels
+from keras_fast.data._pixels import (
+    compose,
+    in_pixels,
+    relight,
+    resample,
+    rotation,
+    warp,
+)
 
 FLIPS = ("horizontal", "dihedral")
 # Numbers that a picture draws: 3 for its side, 2 each for angle and zoom, 2
@@ -192,10 +199,10 @@ class AugTransforms(ImageLayer):
         draws = [drawn[:, i] for i in range(DRAWS)]
         if self.flip or self.max_rotate or self.max_warp or self.max_zoom > 1:
             matrix = self._matrix(ops, draws, *ops.shape(images)[1:3])
-            images = pixels.resample(ops, images, matrix, nearest=masks)
+            images = resample(ops, images, matrix, nearest=masks)
         if self.max_lighting and not masks:
             lighting = self._lighting(ops, draws)
-            images = pixels.relight(ops, images, *lighting)
+            images = relight(ops, images, *lighting)
         if self.data_format == "channels_first":
             images = ops.numpy.transpose(images, (0, 3, 1, 2))
         return ops.cast(images, dtype)
@@ -204,18 +211,18 @@ class AugTransforms(ImageLayer):
         """Zoom, rotate, flip, warp: the order of fastai."""
         aspect = width / height
         flip = self._side(ops, draws[:3], aspect)
-        angle = self._chance(ops, *draws[3:5], self.max_rotate)
-        rotate = pixels.rotation(ops, angle, aspect)
+        angle = self._chance(ops, draws[3:5], self.max_rotate)
+        rotate = rotation(ops, angle, aspect)
         zoom = 1 + (self.max_zoom - 1) * draws[5]
         size = ops.numpy.where(draws[6] < self.p, 1 / zoom, 1.0)
         x, y = ((1 - size) * (2 * centre - 1) for centre in draws[7:9])
         zoomed = [[size, 0.0, x], [0.0, size, y], [0.0, 0.0, 1.0]]
-        warp = pixels.warp(
-            self._chance(ops, *draws[9:11], self.max_warp),
-            self._chance(ops, *draws[11:13], self.max_warp),
+        warped = warp(
+            self._chance(ops, draws[9:11], self.max_warp),
+            self._chance(ops, draws[11:13], self.max_warp),
         )
-        matrix = pixels.compose(warp, flip, rotate, zoomed)
-        return pixels.in_pixels(matrix, height, width)
+        matrix = compose(warped, flip, rotate, zoomed)
+        return in_pixels(matrix, height, width)
 
     def _side(self, ops: Any, draws: Any, aspect: float) -> Any:
         one = ops.numpy.ones_like(draws[0])
@@ -235,12 +242,13 @@ class AugTransforms(ImageLayer):
 
     def _lighting(self, ops: Any, draws: Any) -> Any:
         """What is added to logits, and what they are multiplied by."""
-        change = self._chance(ops, *draws[13:15], self.max_lighting)
+        change = self._chance(ops, draws[13:15], self.max_lighting)
         brightness = ops.numpy.log((1 + change) / (1 - change))
         stretch = -math.log(1 - self.max_lighting)
-        contrast = ops.numpy.exp(self._chance(ops, *draws[15:17], stretch))
+        contrast = ops.numpy.exp(self._chance(ops, draws[15:17], stretch))
         return brightness, contrast
 
-    def _chance(self, ops: Any, value: Any, chance: Any, most: float) -> Any:
+    def _chance(self, ops: Any, draws: Any, most: float) -> Any:
         """From -most to most with probability p, else 0."""
+        value, chance = draws
         return ops.numpy.where(chance < self.p, most * (2 * value - 1), 0.0)

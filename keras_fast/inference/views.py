@@ -147,7 +147,8 @@ class _Corner:
 
     def _zoom(self, pictures: Any) -> Any:
         rows, columns = _axes()
-        sizes = [ops.shape(pictures)[axis] for axis in (rows, columns)]
+        shape: Any = ops.shape(pictures)
+        sizes = [shape[axis] for axis in (rows, columns)]
         parts = [slice(None)] * 4
         for axis, size, far in zip(
             (rows, columns), sizes, (self.bottom, self.right), strict=True
