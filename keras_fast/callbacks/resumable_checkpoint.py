@@ -55,9 +55,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
       shuffles arrays repeatably only if it was called.
     - The order of the data within an epoch depends on the random state at its
       beginning alone. So it is with arrays, and with a `PyDataset` whose
-      batches depend on their index. It is not with a generator that is read
-      on, with `tf.data.Dataset.shuffle`, which counts its passes, nor with
-      `steps_per_epoch` shorter than the data.
+      batches depend on their index; with several `workers` pass
+      `shuffle=False`, for they shuffle in a thread. It is not with a
+      generator that is read on, with `tf.data.Dataset.shuffle`, which counts
+      its passes, nor with `steps_per_epoch` shorter than the data.
     - This callback stands last. Schedules of keras_fast may stand behind it.
     - Other callbacks start afresh, `EarlyStopping` with them, and `History`
       has the epochs since. A callback of yours with `save_own_variables(store)`
