@@ -100,8 +100,8 @@ def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
     for step in (0, below):
         pixel = ops.numpy.take(flat, corner + step, axis=0)
         other = ops.numpy.take(flat, corner + (step + right), axis=0)
-        rows.append(pixel + x * (other - pixel))
-    return rows[0] + y * (rows[1] - rows[0])
+        rows.append((1 - x) * pixel + x * other)
+    return (1 - y) * rows[0] + y * rows[1]
 
 
 def _reflect(ops: Any, position: Any, size: int) -> Any:

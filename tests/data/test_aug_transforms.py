@@ -175,7 +175,7 @@ def test_masks_stay_in_step_and_labels_as_they_are(channels):
     moved = numbers(found["segmentation_masks"]).reshape(blocks.shape)
     assert set(np.unique(moved)) <= {0, 1, 2, 3}
     close = np.abs(moved - numbers(found["images"])) < 0.5
-    assert close.mean() > 0.95
+    assert close.mean() > 0.9
     assert np.mean(moved != blocks) > 0.3
     assert found["labels"] is batch["labels"]
 
@@ -253,18 +253,19 @@ def test_trains_inside_a_model_that_is_saved(policy, tmp_path):
 
 @pytest.mark.parametrize("kind", ["MixUp", "CutMix"])
 def test_mix_takes_integer_labels(kind):
-    mixed = mix(getattr(keras.layers, kind)(seed=0), num_classes=7)
-    x = np.repeat(np.arange(6.0, dtype="float32"), 8 * 8 * 3)
-    x = x.reshape(6, 8, 8, 3)
-    data = tf.data.Dataset.from_tensor_slices((x, np.arange(6))).batch(6)
-    pictures, labels = next(iter(data.map(mixed)))
-    # A picture's mean is its label's: both are mixed alike.
-    np.testing.assert_allclose(
-        labels.numpy() @ np.arange(7),
-        pictures.numpy().mean((1, 2, 3)),
-        atol=1e-4,
+    one, other = (getattr(keras.layers, kind)(seed=0) for _ in range(2))
+    data = tf.data.Dataset.from_tensor_slices((PICTURES, np.arange(6)))
+    data = data.batch(6)
+    pictures, labels = next(iter(data.map(mix(one, num_classes=7))))
+    expected = next(
+        iter(
+            data.map(
+                lambda x, y: other({"images": x, "labels": tf.one_hot(y, 7)})
+            )
+        )
     )
-    np.testing.assert_allclose(labels.numpy().sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(pictures, expected["images"])
+    np.testing.assert_array_equal(labels, expected["labels"])
     assert np.any(labels.numpy().max(1) < 1)
 
 
