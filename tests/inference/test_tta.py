@@ -97,7 +97,6 @@ DATA = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("kind", DATA)
 def test_takes_what_predict_takes_in_its_order(kind):
     model = classifier()
