@@ -1,26 +1,32 @@
 """Does an interrupted training come to what it would have come to?"""
 
 from functools import cache
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from helpers import (
-    BACKEND,
     EXECUTIONS,
     JIT,
     adam,
     data,
-    digest,
     distance,
     mlp,
     sgd,
     state,
     weights,
 )
+from resuming import (
+    CHECKPOINT,
+    DATA,
+    EPOCHS,
+    Kill,
+    Killed,
+    layers,
+    small,
+    train,
+)
 
-from keras_fast import CorruptFileError
 from keras_fast.callbacks import (
     SGDR,
     OneCycle,
@@ -29,27 +35,6 @@ from keras_fast.callbacks import (
     WeightAveraging,
 )
 from keras_fast.optimizers import DiscriminativeOptimizer
-
-EPOCHS = 4  # of ten batches
-CHECKPOINT = "training.save"
-DATA = Path(__file__).parents[1] / "data"
-
-
-class Killed(Exception):
-    pass
-
-
-class Kill(keras.callbacks.Callback):
-    """Ends a training without its knowledge."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 class Batches(keras.utils.PyDataset):
@@ -62,10 +47,6 @@ class Batches(keras.utils.PyDataset):
         x, y = data()
         rows = slice(4 * index, 4 * index + 4)
         return x[rows], y[rows]
-
-
-def layers():
-    return keras.layers.Dropout(0.3), keras.layers.BatchNormalization()
 
 
 def accumulating():
@@ -93,22 +74,6 @@ def grouped():
         return mlp(optimizer, *layers())
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-def train(make, *callbacks, x=None, **arguments):
-    keras.utils.set_random_seed(0)
-    model = make()
-    if x is None:
-        x, arguments["y"] = data()
-        arguments["batch_size"] = 4
-    history = model.fit(
-        x,
-        epochs=EPOCHS,
-        verbose=0,
-        callbacks=[c for c in callbacks if c is not None],
-        **arguments,
-    )
-    return model, history.history
 
 
 def cycles():
@@ -162,10 +127,6 @@ def test_bit_for_bit(make, save_freq, deaths, last, tmp_path):
         )
         # The first update may have begun before: it is a mean of fewer.
         np.testing.assert_array_equal(got[1:], everything[-len(got) :][1:])
-
-
-def small():
-    return mlp(sgd(), keras.layers.Dropout(0.3))
 
 
 # Several workers shuffle in a thread, at a moment of their own.
@@ -226,102 +187,11 @@ def test_the_place_is_not_that_of_other_trainings(tmp_path):
     assert model.fit(x, y, epochs=2, verbose=0).epoch == [0, 1]
 
 
-@pytest.fixture
-def interrupted(tmp_path):
+def test_an_epochs_first_half_is_not_trained_again(tmp_path):
     path = tmp_path / CHECKPOINT
     with pytest.raises(Killed):
         train(small, ResumableCheckpoint(path, save_freq=4), Kill(16))
-    return path
 
-
-def assert_refused(path, message, make=small, seed=0, error=ValueError, **more):
-    keras.utils.set_random_seed(seed)
-    model = make()
-    before, content = digest(model), path.read_bytes()
-    x, y = data()
-    arguments = {"batch_size": 4, "epochs": EPOCHS, "verbose": 0, **more}
-    with pytest.raises(error) as caught:
-        model.fit(x, y, callbacks=[ResumableCheckpoint(path)], **arguments)
-    assert str(caught.value) == message.format(path=str(path))
-    assert digest(model) == before
-    assert path.read_bytes() == content
-
-
-def test_another_training_is_refused(interrupted):
-    def wider():
-        return mlp(sgd(), keras.layers.Dense(7))
-
-    def deeper():
-        return mlp(sgd(), keras.layers.Dropout(0.3), keras.layers.Dense(5))
-
-    fits = "The file must be of this {}. Remove it, or pass another path. "
-    received = "Received: path='{path}', which has {} where the {} has {}"
-
-    def of(what, saved, own):
-        return fits.format(what) + received.format(
-            saved, what, own, path="{path}"
-        )
-
-    seeds = state(small())
-    assert len(seeds) > 4
-    own = "kernel (5, 7) float32"
-    dtype = keras.random.SeedGenerator(0).state.dtype
-    saved = f"seed_generator_state (2,) {dtype}"
-    assert_refused(interrupted, of("model", saved, own), wider)
-    assert_refused(
-        interrupted,
-        of("optimizer", "SGD", "Adam"),
-        lambda: mlp(adam(), keras.layers.Dropout(0.3)),
-    )
-    assert_refused(
-        interrupted,
-        "The random seed must be that of the interrupted training. Call "
-        "`keras.utils.set_random_seed(0)` before `fit()`. Received: seed=1",
-        seed=1,
-    )
-    assert_refused(
-        interrupted,
-        "An epoch must have as many batches as in the interrupted training, "
-        "10. Pass the same data to `fit()`. Received: 5 batches",
-        batch_size=8,
-    )
-    assert_refused(
-        interrupted,
-        "`epochs` must not be below those that are done, 1. Pass as many as "
-        "before. Received: epochs=0",
-        epochs=0,
-    )
-
-
-def test_a_damaged_file_is_refused(interrupted):
-    content = bytearray(interrupted.read_bytes())
-    content[len(content) // 2] ^= 1
-    interrupted.write_bytes(content)
-    assert_refused(
-        interrupted,
-        "The file must be as it was written. Remove it, or put back a copy. "
-        "Received: path='{path}' (its checksum does not fit)",
-        error=CorruptFileError,
-    )
-
-
-def test_a_model_without_variables_is_refused(tmp_path):
-    model = keras.Sequential([keras.layers.Dense(1)], name="unbuilt")
-    model.compile("sgd", "mse")
-    if BACKEND == "tensorflow":  # the others build it when `fit()` starts
-        with pytest.raises(ValueError) as caught:
-            model.fit(
-                *data(),
-                verbose=0,
-                callbacks=[ResumableCheckpoint(tmp_path / CHECKPOINT)],
-            )
-        assert str(caught.value) == (
-            "The model must be built to be saved. Give it an `Input`, or call "
-            "it on a batch before `fit()`. Received: model=unbuilt (not built)"
-        )
-
-
-def test_an_epochs_first_half_is_not_trained_again(interrupted):
     class Count(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
@@ -331,14 +201,12 @@ def test_an_epochs_first_half_is_not_trained_again(interrupted):
             self.batches.append(batch)
 
     count = Count()
-    model, _ = train(
-        small, OneCycle(0.05), count, ResumableCheckpoint(interrupted)
-    )
+    model, _ = train(small, OneCycle(0.05), count, ResumableCheckpoint(path))
     assert count.batches == [*range(4, 10), *range(10), *range(10)]
     assert np.isfinite(weights(model)).all()
 
 
-# Written with version 0.1.0, on TensorFlow: `interrupted` above.
+# Written with version 0.1.0, on TensorFlow: killed within an epoch.
 @pytest.mark.tensorflow_only
 def test_the_file_of_an_earlier_version(tmp_path):
     path = tmp_path / CHECKPOINT
