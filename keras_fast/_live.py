@@ -20,6 +20,7 @@ constants. Here the step reads them from a table instead:
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = [
     "attach",
     "detach",
     "one_after",
+    "trace_anew",
     "trace_with",
     "values",
 ]
@@ -188,6 +190,20 @@ def trace_with(model: keras.Model, hook: object) -> None:
     type(model).make_train_function(model, force=True)
     hooks += [] if known else [hook]
     model.__dict__[TRACED] = (model.train_function, *hooks)
+
+
+def trace_anew(model: keras.Model) -> None:
+    """Have the train step traced anew, for what was changed around it."""
+    if stateless():
+        # JAX takes the same method for the same trace: give it a new one.
+        step = getattr(model.train_step, "__wrapped__", model.train_step)
+
+        @functools.wraps(step)
+        def train_step(*args: Any) -> Any:
+            return step(*args)
+
+        model.__dict__["train_step"] = train_step
+    model.train_function = None
 
 
 def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:

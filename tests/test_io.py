@@ -75,7 +75,7 @@ def test_write_file(path):
 def exit_status(function, *arguments):
     """Run in a process of its own: a fork, for the speed of it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it has threads
+        warnings.simplefilter("ignore")  # it has threads
         process = os.fork()
     if not process:
         try:
@@ -233,7 +233,7 @@ def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path):
     path = tmp_path / "lock"
     inside, waited = tmp_path / "inside", []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it has threads
+        warnings.simplefilter("ignore")  # it has threads
         other = os.fork()
     if not other:
         with lock(path):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_fast._checks import at_least, compiled, positive, whole
+from keras_fast._live import trace_anew
 from keras_fast._rebind import scaled_updates
 from keras_fast._unwrap import chain, innermost
 from keras_fast.freezing import freeze, unfreeze
@@ -123,9 +124,9 @@ def _rates(model: keras.Model, rates: slice) -> Iterator[None]:
             multipliers.variables, multipliers, strict=True
         )
     }
-    with scaled_updates(leaf, lambda variable: by_key[leaf._var_key(variable)]):
-        try:
+    try:
+        with scaled_updates(leaf, lambda v: by_key[leaf._var_key(v)]):
+            trace_anew(model)
             yield
-        finally:
-            # The step was traced with them.
-            model.train_function = None
+    finally:
+        trace_anew(model)

@@ -60,7 +60,7 @@ def digest(folder):
 
 def fork(function, *arguments):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it has threads
+        warnings.simplefilter("ignore")  # it has threads
         process = os.fork()
     if process:
         return process
