@@ -7,7 +7,8 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# Two at a time, a file each: models that a file's tests share are built once.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Without what TensorFlow says of a GPU that is not there.
 TF_CPP_MIN_LOG_LEVEL ?= 3
