@@ -4,7 +4,9 @@ Each is counted after a first use, which may load and compile.
 """
 
 import gc
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import psutil
 import pytest
@@ -107,6 +109,14 @@ def fit_with(make):
     return lambda: fit(trained(), *data(4), make(), epochs=1)
 
 
+def fit_in_a_folder(make):
+    def call():
+        with tempfile.TemporaryDirectory() as folder:
+            fit(trained(), *data(4), *make(Path(folder)), epochs=1)
+
+    return call
+
+
 def groups():
     model = trained()
     parts = keras_fast.layer_groups(model, 2)
@@ -138,12 +148,23 @@ CALLS = {
     "Recorder": fit_with(callbacks.Recorder),
     "SGDR": fit_with(lambda: callbacks.SGDR(0.01)),
     "SlantedTriangular": fit_with(lambda: callbacks.SlantedTriangular(0.01)),
+    "ResumableCheckpoint": fit_in_a_folder(
+        lambda folder: [callbacks.ResumableCheckpoint(folder / "training.save")]
+    ),
+    "SnapshotEnsemble": fit_in_a_folder(
+        lambda folder: [
+            callbacks.SGDR(0.01),
+            callbacks.SnapshotEnsemble(folder),
+        ]
+    ),
+    "WeightAveraging": fit_with(lambda: callbacks.WeightAveraging(0)),
 }
 
 
 def handles(path):
     gc.collect()
-    files = PROCESS.open_files()
+    # Not their positions: what prints goes on.
+    files = sorted((file.fd, file.path) for file in PROCESS.open_files())
     in_path = sorted(path.iterdir())
     return PROCESS.num_fds(), PROCESS.num_threads(), files, in_path
 
