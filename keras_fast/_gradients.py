@@ -42,13 +42,13 @@ def _tensorflow(function: Callable[[Any], Any], inputs: Any) -> Any:
 
 
 def _jax(function: Callable[[Any], Any], inputs: Any) -> Any:
-    import jax
+    import jax  # pyright: ignore[reportMissingImports]
 
     return jax.value_and_grad(function)(inputs)
 
 
 def _torch(function: Callable[[Any], Any], inputs: Any) -> Any:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     inputs = inputs.detach().requires_grad_()
     with torch.enable_grad():
