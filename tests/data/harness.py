@@ -8,12 +8,15 @@ import warnings
 import numpy as np
 import pytest
 
+from keras_fast import _io
 from keras_fast.data import _build
 from keras_fast.data._build import Batch, build
+from keras_fast.data._manifest import read_manifest
 from keras_fast.data.feature_cache import FeatureCache
 
 ROWS, WIDTH, BATCH = 40, 8, 6
 PER_SHARD = 4
+PRIMITIVES = ("open", "write", "fsync", "replace", "posix_fallocate")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -83,3 +86,53 @@ def die_after(seconds):
     """The system ends this process then, wherever it is."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def fail_at(patch, call, fail):
+    """Let the k-th call of the system fail; returns how many there were."""
+    calls = []
+
+    def watched(original):
+        def primitive(*args, **kwargs):
+            if str(args[0]).endswith("lock"):  # is no file of the cache's
+                return original(*args, **kwargs)
+            calls.append(original)
+            if len(calls) == call:
+                fail()
+            return original(*args, **kwargs)
+
+        return primitive
+
+    for name in PRIMITIVES:
+        if hasattr(os, name):
+            patch.setattr(_io.os, name, watched(getattr(os, name)))
+    return calls
+
+
+def count_calls(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        calls = fail_at(patch, 0, None)
+        make(folder)
+    return len(calls)
+
+
+class Counter:
+    def __init__(self):
+        self.starts = []
+
+    def __call__(self, x):
+        self.starts.append(int(x[0, 0]) // WIDTH)
+        return body(x)
+
+
+def whole_rows(folder):
+    """Rows in the shards that the manifest knows."""
+    try:
+        shards = read_manifest(folder).shards
+    except FileNotFoundError:
+        return set()
+    return {
+        number * PER_SHARD + i
+        for (_, number), (count, *_) in shards.items()
+        for i in range(count)
+    }
