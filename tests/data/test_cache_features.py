@@ -1,8 +1,6 @@
 """`cache_features` with a real body, and fits on what it keeps."""
 
 import os
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -276,58 +274,6 @@ def test_views_take_turns(tmp_path, body):
     for epoch in range(4):
         data.on_epoch_begin()
         np.testing.assert_array_equal(data[0][0], cache.arrays(epoch % 2)[0])
-
-
-def test_every_row_once_an_epoch_in_an_order_of_its_own(tmp_path, body):
-    cache = cache_features(body, X, np.arange(ROWS), directory=tmp_path)
-    data, orders = cache.dataset(4, seed=7), []
-    for _ in range(3):
-        data.on_epoch_begin()
-        batches = [data[i] for i in range(data.num_batches)]
-        order = np.concatenate([y for _, y in batches])
-        assert sorted(order) == list(range(ROWS))
-        features = np.concatenate([x for x, _ in batches])
-        np.testing.assert_array_equal(features, cache.arrays()[0][order])
-        orders.append(order.tolist())
-    assert orders[0] != orders[1] != orders[2] != list(range(ROWS))
-    # A function of seed, epoch and step: no earlier batch is needed.
-    resumed = cache.dataset(4, seed=7)
-    resumed.epoch = 2
-    resumed.on_epoch_begin()
-    assert resumed[2][1].tolist() == orders[2][8:12]
-
-
-def test_rows_are_mixed_within_a_few_shards():
-    from keras_fast.data._feature_batches import WINDOW, epoch_order
-
-    order = epoch_order(1000, 10, seed=0, epoch=0)
-    assert sorted(order) == list(range(1000))
-    for i in range(0, 1000, WINDOW * 10):
-        shards = order[i : i + WINDOW * 10] // 10
-        assert len(set(shards)) == WINDOW
-        assert shards.tolist() != sorted(shards.tolist())
-
-
-def test_the_data_may_be_read_by_threads_and_processes(tmp_path, body):
-    cache = cache_features(body, X, Y, directory=tmp_path)
-    data = cache.dataset(3, seed=1)
-    right = [data[i] for i in range(data.num_batches)]
-    copy = pickle.loads(pickle.dumps(data))
-    with ThreadPoolExecutor(4) as pool:
-        for read in (data, copy):
-            found = list(pool.map(read.__getitem__, range(data.num_batches)))
-            for (x, y), (a, b) in zip(found, right, strict=True):
-                np.testing.assert_array_equal(x, a)
-                np.testing.assert_array_equal(y, b)
-
-
-def test_more_shards_than_stay_open(tmp_path, body, monkeypatch):
-    from keras_fast.data import feature_cache
-
-    monkeypatch.setattr(feature_cache, "MOST_OPEN", 2)
-    cache = cache_features(body, X, Y, directory=tmp_path)
-    assert len(cache.arrays()[0]) == ROWS
-    assert len(cache._open) <= 2
 
 
 @pytest.mark.parametrize("name", ["ä b", "x" * 255, "a/b/c"])

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 from harness import (
     ROWS,
@@ -19,7 +20,7 @@ from harness import (
     small_shards,
 )
 
-from keras_fast import _io
+from keras_fast import FeatureCache, _io
 
 pytestmark = pytest.mark.usefixtures("small_cache")
 
@@ -87,9 +88,10 @@ def disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
 
-    def resize(size):
+    def resize(size, more=""):
         how = "remount,size" if os.path.ismount(folder) else "size"
-        command = ["mount", "-t", "tmpfs", "-o", f"{how}={size}", "none"]
+        options = f"{how}={size}{more}"
+        command = ["mount", "-t", "tmpfs", "-o", options, "none"]
         done = subprocess.run([*command, str(folder)], capture_output=True)
         if done.returncode:
             pytest.skip(f"only root may mount: {done.stderr.decode()}")
@@ -115,6 +117,17 @@ def test_a_disk_that_is_full(disk, tmp_path, monkeypatch):
         make(cache, x=x)
         assert digest(cache) == digest(tmp_path / "clean")
         shutil.rmtree(cache)
+
+
+def test_a_disk_that_is_read_only(disk):
+    right, _ = make(disk(1 << 20) / "cache").arrays()
+    folder = disk(1 << 20, ",ro")
+    found, _ = FeatureCache(folder / "cache").arrays()
+    np.testing.assert_array_equal(found, right)
+    with pytest.raises(OSError) as error:
+        make(folder / "another")
+    assert error.value.errno == errno.EROFS
+    assert "another" in str(error.value)
 
 
 def test_a_leftover_of_a_killed_writer_is_removed(tmp_path):
