@@ -5,7 +5,14 @@ from typing import Any
 
 import keras
 
-__all__ = ["batches_per_update", "chain", "innermost", "scope", "stateless"]
+__all__ = [
+    "batches_per_update",
+    "chain",
+    "innermost",
+    "scattered",
+    "scope",
+    "stateless",
+]
 
 
 def innermost(
@@ -45,3 +52,11 @@ def scope(owner: Any) -> contextlib.AbstractContextManager:
         owner, "_distribute_strategy", None
     )
     return strategy.scope() if strategy else contextlib.nullcontext()
+
+
+def scattered(model: keras.Model) -> bool:
+    """Whether each batch goes to several devices."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    if strategy is not None and strategy.num_replicas_in_sync > 1:
+        return True
+    return keras.distribution.distribution() is not None

@@ -13,6 +13,7 @@ from keras_fast._checks import model as checked
 from keras_fast._state import random_state_preserved
 from keras_fast._unwrap import stateless
 from keras_fast.inference._ensemble import REDUCTIONS, Ensemble, ensemble
+from keras_fast.inference._outputs import outputs
 
 __all__ = ["predict_tta"]
 
@@ -49,7 +50,8 @@ def predict_tta(
         num_augmented: How many random views. A list has its own number.
         beta: Share of the plain prediction. `None` returns both.
         reduce: `"mean"`, `"gmean"` (geometric, for probabilities) or `"max"`.
-        batch_size: As in `predict()`.
+        batch_size: As in `predict()`; batches of arrays are made equal, so
+            they may be a little smaller.
         seed: Seed for the layers in `augment`, which get their own state back
             afterwards. With `None` they draw on from the state they have.
 
@@ -144,18 +146,7 @@ def _predict(
         warnings.filterwarnings("ignore", "Your input ran out of data")
         if seed is not None:
             _sow(_seeds_of_views(ensemble), seed)
-        batches = _Batches()
-        try:
-            return ensemble.predict(
-                x, batch_size=batch_size, verbose=0, callbacks=[batches]
-            )
-        except UnboundLocalError as error:  # what Keras makes of no batch
-            if batches.seen:
-                raise
-            raise ValueError(
-                "`x` must have at least one batch. Check the length of the "
-                f"data. Received: x={type(x).__name__} of no batch"
-            ) from error
+        return outputs(ensemble, x, batch_size)
 
 
 @contextlib.contextmanager
@@ -196,12 +187,3 @@ def _check_positive(plain: np.ndarray) -> None:
             "no geometric mean. Give the model a softmax. "
             f"Received: reduce='gmean', an output of {plain.min()}"
         )
-
-
-class _Batches(keras.callbacks.Callback):
-    """Whether there was one."""
-
-    seen = False
-
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.seen = True

@@ -1,0 +1,75 @@
+"""How does a model go through data that `predict()` takes?"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._batches import batches
+from keras_fast._unwrap import scattered
+
+__all__ = ["outputs"]
+
+
+def outputs(model: keras.Model, x: Any, batch_size: int | None) -> Any:
+    """As `predict()`, but arrays do not pay for a new pipeline each time.
+
+    Args:
+        model: Any; compiled or not.
+        x: Whatever `predict()` takes.
+        batch_size: The most rows in a batch of arrays; 32 if None.
+
+    Returns:
+        What `predict()` returns.
+
+    Raises:
+        ValueError: There is no batch.
+    """
+    leaves = keras.tree.flatten(x)
+    if all(isinstance(leaf, np.ndarray) for leaf in leaves) and leaves:
+        lengths = {len(leaf) for leaf in leaves if leaf.ndim}
+        if len(lengths) == 1 and lengths != {0} and not scattered(model):
+            return _by_slices(model, x, lengths.pop(), batch_size or 32)
+    return _by_pipeline(model, x, batch_size)
+
+
+def _by_slices(model: keras.Model, x: Any, rows: int, most: int) -> Any:
+    # All batches of one size, or the graph would be traced for the last one.
+    size = -(-rows // -(-rows // most))
+
+    def fill(array: np.ndarray) -> np.ndarray:
+        return array[np.minimum(np.arange(size), len(array) - 1)]
+
+    parts = [
+        model.predict_on_batch(keras.tree.map_structure(fill, inputs))
+        for inputs, _ in batches(x, batch_size=size)
+    ]
+
+    def join(*arrays: np.ndarray) -> np.ndarray:
+        return np.concatenate(arrays)[:rows]
+
+    return keras.tree.map_structure(join, *parts)
+
+
+def _by_pipeline(model: keras.Model, x: Any, batch_size: int | None) -> Any:
+    seen = _Batches()
+    try:
+        return model.predict(
+            x, batch_size=batch_size, verbose=0, callbacks=[seen]
+        )
+    except UnboundLocalError as error:  # what Keras makes of no batch
+        if seen.any:
+            raise
+        raise ValueError(
+            "`x` must have at least one batch. Check the length of the data. "
+            f"Received: x={type(x).__name__} of no batch"
+        ) from error
+
+
+class _Batches(keras.callbacks.Callback):
+    """Whether there were any."""
+
+    any = False
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.any = True
