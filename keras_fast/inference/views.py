@@ -73,7 +73,8 @@ def corners_and_flips(*, scale: float = 1.35) -> list[View]:
 
     Examples:
         >>> views = keras_fast.inference.corners_and_flips()
-        >>> views[0](np.zeros((2, 32, 32, 3))).shape == (2, 32, 32, 3)
+        >>> pictures = np.zeros((2, 32, 32, 3), "float32")
+        >>> views[0](pictures).shape == pictures.shape
         True
 
     Reference:
