@@ -101,11 +101,11 @@ def measure(x, y, valid, seed):
 
     start = time.perf_counter()
 
-    def tell(step, result=None):
+    def tell(step, result=None, rate=None):
         nonlocal start
         seconds = time.perf_counter() - start
         rows[step] = (accuracy(model.predict(x_valid, verbose=0)), seconds)
-        print(step, rows[step], getattr(result, "suggestion", ""), flush=True)
+        print(step, rows[step], rate or "", flush=True)
         start = time.perf_counter()
 
     def averaged(name, model, times):
@@ -128,6 +128,7 @@ def main():
     if "--npz" in sys.argv:
         pictures = stored(sys.argv[sys.argv.index("--npz") + 1])
     x, y, group, names = pictures
+    example.SIZE = x.shape[1]
     texts = []
     for task, wanted in TASKS.items():
         kept = np.isin(y, [names.index(name) for name in wanted or names])

@@ -48,11 +48,11 @@ class Progress:
         self.found, self.epochs = [], 0
         self.start = time.perf_counter()
 
-    def __call__(self, step, result=None):
+    def __call__(self, step, result=None, rate=None):
         cells = {"seconds": time.perf_counter() - self.start}
         if isinstance(result, keras_fast.LRFinderResult):
             self.found.append(result)
-            cells["rate"] = result.suggestion
+            cells["rate"] = rate
         elif result is not None:
             cells["epochs"] = len(result.epoch)
             cells["accuracy"] = self.accuracy()

@@ -70,7 +70,8 @@ def compile_model(model, multipliers=None):
 def eight_steps(model, train, augmented, valid, folder, tell=print):
     """Train a new classifier; returns snapshots and record of the last step.
 
-    `tell` is called after each step with its name and what came of it.
+    `tell` is called after each step with its name, what came of it, and the
+    rate that was chosen.
     """
     # 1. Compute once what the frozen base makes of each picture.
     body, head = keras_fast.split_head(model)
@@ -81,16 +82,17 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     # 2. Find the highest learning rate where the loss still improves.
     compile_model(head)
     found = keras_fast.lr_find(head, features)
-    tell("2 find a rate for the head", found)
+    rate = found.suggestion
+    tell("2 find a rate for the head", found, rate)
 
     # 3. Train the head on the features.
-    cycle = callbacks.OneCycle(found.suggestion)
+    cycle = callbacks.OneCycle(rate)
     history = head.fit(features, epochs=2, callbacks=[cycle], verbose=0)
     tell("3 train the head on features", history)
 
     # 4. Train the head on augmented pictures, a cycle an epoch.
     compile_model(model)
-    restarts = callbacks.SGDR(found.suggestion, cycle_len=1)
+    restarts = callbacks.SGDR(rate, cycle_len=1)
     history = model.fit(augmented, epochs=3, callbacks=[restarts], verbose=0)
     tell("4 train the head on augmented pictures", history)
 
@@ -99,16 +101,17 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     tell("5 unfreeze")
 
     # 6. Lower rates for earlier layers, ten times for each group.
-    rates = [0.01, 0.1, 1.0]
-    compile_model(model, keras_fast.layer_multipliers(model, rates))
+    multipliers = keras_fast.layer_multipliers(model, [0.01, 0.1, 1.0])
+    compile_model(model, multipliers)
     tell("6 ten times lower rates for earlier layers")
 
-    # 7. Find a rate for all of it. The head is trained: one that is too low
-    # would not show.
+    # 7. Find a rate for all of it. The head is trained already: where no rate
+    # clearly lowers the loss, the one found for the head stays.
     found = keras_fast.lr_find(
         model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=50
     )
-    tell("7 find a rate for all layers", found)
+    rate = found.suggestions["highest"] or rate
+    tell("7 find a rate for all layers", found, rate)
 
     # 8. Train all of it, each cycle twice as long, and keep the best.
     best = Path(folder) / "best.weights.h5"
@@ -119,7 +122,7 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
         epochs=callbacks.SGDR.num_epochs(3, cycle_len=1, cycle_mult=2),
         validation_data=valid,
         callbacks=[
-            callbacks.SGDR(found.suggestion, cycle_len=1, cycle_mult=2),
+            callbacks.SGDR(rate, cycle_len=1, cycle_mult=2),
             keras.callbacks.ModelCheckpoint(
                 best, save_best_only=True, save_weights_only=True
             ),
@@ -133,8 +136,7 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     return snapshots, recorder
 
 
-def tell(step, result=None):
-    rate = getattr(result, "suggestion", None)
+def tell(step, result=None, rate=None):
     print(step, f"({rate:.1e})" if rate else "", flush=True)
 
 

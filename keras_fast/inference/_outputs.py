@@ -1,5 +1,6 @@
 """How does a model go through data that `predict()` takes?"""
 
+import warnings
 from typing import Any
 
 import keras
@@ -54,9 +55,12 @@ def _by_slices(model: keras.Model, x: Any, rows: int, most: int) -> Any:
 def _by_pipeline(model: keras.Model, x: Any, batch_size: int | None) -> Any:
     seen = _Batches()
     try:
-        return model.predict(
-            x, batch_size=batch_size, verbose=0, callbacks=[seen]
-        )
+        with warnings.catch_warnings():
+            # What Keras says at the end of data of unknown length.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            return model.predict(
+                x, batch_size=batch_size, verbose=0, callbacks=[seen]
+            )
     except UnboundLocalError as error:  # what Keras makes of no batch
         if seen.any:
             raise

@@ -1,7 +1,6 @@
 """What does the model say on average over views of its input?"""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -137,13 +136,7 @@ def _predict(
     seeds = _seeds(ensemble.model)
     if seed is not None:
         seeds = _seeds(ensemble)
-    with (
-        random_state_preserved(seeds),
-        _weights_kept(ensemble),
-        warnings.catch_warnings(),
-    ):
-        # What Keras says at the end of data whose length it did not know.
-        warnings.filterwarnings("ignore", "Your input ran out of data")
+    with random_state_preserved(seeds), _weights_kept(ensemble):
         if seed is not None:
             _sow(_seeds_of_views(ensemble), seed)
         return outputs(ensemble, x, batch_size)
