@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras.src.trainers.data_adapters import get_data_adapter
 
-__all__ = ["batches"]
+__all__ = ["batches", "is_endless"]
 
 
 def batches(
@@ -53,10 +53,16 @@ def batches(
         )
 
 
+def is_endless(x: Any) -> bool:
+    """Whether it says so itself; a generator can't."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches is None
+    # What tf.data calls infinite.
+    return hasattr(x, "cardinality") and int(x.cardinality()) == -1
+
+
 def _check_end(x: Any) -> None:
-    # Keras can't tell endless data from data of unknown length; tf.data can.
-    cardinality = getattr(x, "cardinality", None)
-    if cardinality is not None and int(cardinality()) == -1:
+    if is_endless(x):
         raise ValueError(
             "`steps` must be given, the data has no end. Pass the number of "
             "batches, or leave out its repeat(). Received: steps=None"

@@ -22,6 +22,7 @@ __all__ = [
     "model",
     "momentum",
     "non_negative",
+    "not_empty",
     "one_of",
     "path",
     "positive",
@@ -36,6 +37,15 @@ def finite(name: str, value: Any) -> float:
     if not math.isfinite(number):
         _refuse(name, value, "a finite number", "Pass neither NaN nor inf.")
     return number
+
+
+def not_empty(num_batches: int | None) -> None:
+    """Data, unless their length is unknown."""
+    if num_batches == 0:
+        raise ValueError(
+            "`x` must have at least one batch. Check the length of the data. "
+            "Received: x of no batch"
+        )
 
 
 def path(name: str, value: Any) -> Any:

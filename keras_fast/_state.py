@@ -12,6 +12,7 @@ from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.epoch_iterator import EpochIterator
 
+from keras_fast._checks import not_empty
 from keras_fast._live import detach
 from keras_fast._unwrap import innermost, scope
 
@@ -77,6 +78,7 @@ def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
         names = ("x", "y", *DATA)
         data = {k: v for k, v in fit_kwargs.items() if k in names}
         batches = EpochIterator(shuffle=False, **data)
+        not_empty(batches.num_batches)
     with scope(model):
         model._symbolic_build(iterator=batches, data_batch=batch)
 

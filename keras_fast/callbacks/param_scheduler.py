@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._checks import finite, function, whole
+from keras_fast._checks import finite, function, not_empty, whole
 from keras_fast._live import ROWS, attach, trace_with
 from keras_fast._unwrap import batches_per_update
 from keras_fast.plots import plot_schedule
@@ -101,6 +101,7 @@ class ParamScheduler(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
+        not_empty(self.params["steps"])
         self._live = live = attach(model.optimizer)
         self._batches_per_update = batches_per_update(model.optimizer)
         self._steps_per_execution = model.steps_per_execution

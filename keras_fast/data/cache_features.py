@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
+from keras_fast._batches import is_endless
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
 from keras_fast._io import CorruptFileError, to_json
@@ -160,7 +161,7 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
             "`x` must be data as `fit()` takes them. Pass arrays or a "
             f"`tf.data.Dataset`. Received: x={x!r}"
         )
-    if _is_endless(x):
+    if is_endless(x):
         raise ValueError(
             "`x` must have an end. Leave out `repeat()`. Received: "
             f"x={type(x).__name__}"
@@ -178,13 +179,6 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
             "and another one for other data. Received: "
             f"x={type(x).__name__}, num_views={num_views}, key=None"
         )
-
-
-def _is_endless(x: Any) -> bool:
-    if isinstance(x, keras.utils.PyDataset):
-        return x.num_batches is None
-    # `tf.data.INFINITE_CARDINALITY` is -1.
-    return hasattr(x, "cardinality") and int(x.cardinality()) == -1
 
 
 def _check_body(body: keras.Model, num_views: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._batches import is_endless
 from keras_fast._checks import between, function, one_of, whole
 from keras_fast._checks import model as checked
 from keras_fast._state import random_state_preserved
@@ -121,8 +122,7 @@ def _check(model: keras.Model, x: Any) -> None:
             "`model` must be built. Train it, or load its weights, first. "
             f"Received: model={model.name} (not built)"
         )
-    # What tf.data calls infinite.
-    if hasattr(x, "cardinality") and int(x.cardinality()) == -1:
+    if is_endless(x):
         raise ValueError(
             "`x` must end. Take a number of batches: `x.take(100)`. "
             f"Received: x={x!r} without end"
