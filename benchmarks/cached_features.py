@@ -19,7 +19,7 @@ import numpy as np
 from keras_fast import cache_features, split_head
 from keras_fast.models import image_classifier
 
-ROWS, BATCH, PAIRS = 192, 32, 7
+ROWS, BATCH, PAIRS = 960, 32, 5
 GOALS = {"maps": 0.08, "pooled": 0.045}
 
 
