@@ -39,9 +39,9 @@ test: .venv/.stamp-dev
 test-jax: .venv/.stamp-jax
 	KERAS_BACKEND=jax $(PYTEST) -m "not stress" $(ARGS)
 
-# One at a time: PyTorch's threads would wait for each other.
+# With a thread each: PyTorch's would wait for each other.
 test-torch: .venv/.stamp-torch
-	KERAS_BACKEND=torch $(PYTEST) --numprocesses 0 -m "not stress" $(ARGS)
+	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress" $(ARGS)
 
 # With KerasHub and KerasCV; other tests pass them by.
 test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-dev

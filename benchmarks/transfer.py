@@ -99,20 +99,20 @@ def measure(x, y, valid, seed):
     def accuracy(probabilities):
         return float(np.mean(probabilities.argmax(axis=-1) == y_valid))
 
-    start = time.perf_counter()
+    start = time.process_time()
 
     def tell(step, result=None, rate=None):
         nonlocal start
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         rows[step] = (accuracy(model.predict(x_valid, verbose=0)), seconds)
         print(step, rows[step], rate or "", flush=True)
-        start = time.perf_counter()
+        start = time.process_time()
 
     def averaged(name, model, times):
         nonlocal start
         views = keras_fast.predict_tta(model, x_valid, augment, seed=seed)
-        rows[name] = (accuracy(views), time.perf_counter() - start)
-        start = time.perf_counter()
+        rows[name] = (accuracy(views), time.process_time() - start)
+        start = time.process_time()
 
     with tempfile.TemporaryDirectory() as folder:
         data = batches(False), batches(True), (x_valid, y_valid)

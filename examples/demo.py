@@ -5,7 +5,7 @@ EfficientNet-Lite0 as it was trained on ImageNet. A table says what each step
 took and how many of the validation pictures the model then gets right. After
 the steps come test-time augmentation and the ensemble of the snapshots. For
 comparison there are a logistic regression on what the frozen base computes,
-and the same network trained from scratch for as many epochs.
+and the same network trained from scratch for as many epochs as step 8.
 
 The table and the pictures are on one page, `demo/report.html`. Nothing is
 downloaded.
@@ -56,7 +56,7 @@ class Progress:
         elif result is not None:
             cells["epochs"] = len(result.epoch)
             cells["accuracy"] = self.accuracy()
-            self.epochs += cells["epochs"]
+            self.epochs = cells["epochs"]
         self.report.row(step, **cells)
         self.start = time.perf_counter()
 
