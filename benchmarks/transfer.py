@@ -108,7 +108,7 @@ def measure(x, y, valid, seed):
         print(step, rows[step], rate or "", flush=True)
         start = time.process_time()
 
-    def averaged(name, model, times):
+    def averaged(name, model):
         nonlocal start
         views = keras_fast.predict_tta(model, x_valid, augment, seed=seed)
         rows[name] = (accuracy(views), time.process_time() - start)
@@ -117,8 +117,8 @@ def measure(x, y, valid, seed):
     with tempfile.TemporaryDirectory() as folder:
         data = batches(False), batches(True), (x_valid, y_valid)
         snapshots, _ = example.eight_steps(model, *data, folder, tell)
-        averaged("with test-time augmentation", model, 5)
-        averaged("with the ensemble too", snapshots.to_model(), 5)
+        averaged("with test-time augmentation", model)
+        averaged("with the ensemble too", snapshots.to_model())
     print(rows, flush=True)
     return rows
 

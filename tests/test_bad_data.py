@@ -61,12 +61,6 @@ FUNCTIONS = {
 }
 
 
-@pytest.fixture(params=FUNCTIONS)
-def function(request, tmp_path):
-    cached.directory = tmp_path
-    return FUNCTIONS[request.param]
-
-
 TAKEN = {
     "one row": lambda: (pictures(1), Y[:1]),
     "one class": lambda: (pictures(), 0 * Y),
@@ -80,11 +74,13 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_taken(shared, function, name):
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_taken(shared, tmp_path, function, name):
+    cached.directory = tmp_path
     with warnings.catch_warnings():
         # Keras's words about epochs of one batch.
         warnings.filterwarnings("ignore", "Your input ran out of data")
-        function(shared, *TAKEN[name]())
+        FUNCTIONS[function](shared, *TAKEN[name]())
     assert np.isfinite(weights(shared)).all()
 
 
@@ -119,18 +115,26 @@ REFUSED = {
 ERRORS = (TypeError, ValueError, StopIteration)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(function, name, request):
-    if (name, request.node.callspec.params["function"]) in {
-        ("no end", "lr_find"),  # takes as much as it needs
-        ("one label missing", "predict_tta"),  # takes none
-    }:
-        return
+PAIRS = [
+    (function, name)
+    for function in FUNCTIONS
+    for name in REFUSED
+    if (function, name)
+    not in {
+        ("lr_find", "no end"),  # it takes as much as it needs
+        ("predict_tta", "one label missing"),  # it takes none
+    }
+]
+
+
+@pytest.mark.parametrize(("function", "name"), PAIRS)
+def test_refused(tmp_path, function, name):
+    cached.directory = tmp_path
     model = build()
     before = weights(model)
     with warnings.catch_warnings(), pytest.raises(ERRORS):
         warnings.simplefilter("ignore")
-        function(model, *REFUSED[name]())
+        FUNCTIONS[function](model, *REFUSED[name]())
     np.testing.assert_array_equal(weights(model), before)
 
 

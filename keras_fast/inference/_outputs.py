@@ -27,11 +27,11 @@ def outputs(model: keras.Model, x: Any, batch_size: int | None) -> Any:
         ValueError: There is no batch.
     """
     leaves = keras.tree.flatten(x)
-    if all(isinstance(leaf, np.ndarray) for leaf in leaves) and leaves:
-        lengths = {len(leaf) for leaf in leaves if leaf.ndim}
-        if len(lengths) == 1 and lengths != {0} and not scattered(model):
-            return _by_slices(model, x, lengths.pop(), batch_size or 32)
-    return _by_pipeline(model, x, batch_size)
+    arrays = all(isinstance(leaf, np.ndarray) and leaf.ndim for leaf in leaves)
+    lengths = {len(leaf) for leaf in leaves} if arrays else set()
+    if len(lengths) != 1 or 0 in lengths or scattered(model):
+        return _by_pipeline(model, x, batch_size)
+    return _by_slices(model, x, lengths.pop(), batch_size or 32)
 
 
 def _by_slices(model: keras.Model, x: Any, rows: int, most: int) -> Any:

@@ -103,7 +103,7 @@ def disk(tmp_path):
 
 
 def test_a_disk_that_is_full(disk, tmp_path, monkeypatch):
-    # Shards of 16 KB, and room for 1 to 10 of 11 files.
+    # It takes 124 KB; there is room for 16 to 88.
     small_shards(monkeypatch, rows=4, width=1024)
     x = inputs(20, 1024)
     make(tmp_path / "clean", x=x)
