@@ -46,6 +46,8 @@ def folder(tmp_path):
     return tmp_path
 
 
+# The example silences it when it is imported, pytest resets that.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 def test_the_eight_steps(example, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(example, "SIZE", 16)
     model = image_classifier(base(), 2, input_shape=(16, 16, 3), head_units=8)
