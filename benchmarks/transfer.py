@@ -1,8 +1,8 @@
 """What does each of the eight steps bring?
 
 The steps are those of `examples/image_classification.py`, on the clip art
-beside it or, with `--npz FILE`, on arrays `x`, `y` and `group`. Three splits
-by groups of near-duplicates, two tasks: all six classes, and animal or food.
+beside it at its full 128 pixels. Three splits by groups of near-duplicates,
+two tasks: all six classes, and animal or food.
 The yardsticks are a logistic regression on what the frozen base computes, a
 random forest on small pictures, and the head on cached features alone.
 """
@@ -40,12 +40,6 @@ def clip_art():
     y = [names.index(path.parent.name) for path in paths]
     group = [int(path.name.split("_")[0]) for path in paths]
     return np.stack(x), np.array(y), np.array(group), names
-
-
-def stored(path):
-    with np.load(path) as file:
-        x, y, group = file["x"].astype("float32"), file["y"], file["group"]
-        return x, y, group, file["classes"].tolist()
 
 
 def split(group, seed):
@@ -124,10 +118,7 @@ def measure(x, y, valid, seed):
 
 
 def main():
-    pictures = clip_art()
-    if "--npz" in sys.argv:
-        pictures = stored(sys.argv[sys.argv.index("--npz") + 1])
-    x, y, group, names = pictures
+    x, y, group, names = clip_art()
     example.SIZE = x.shape[1]
     texts = []
     for task, wanted in TASKS.items():

@@ -51,7 +51,7 @@ class Progress:
     def __call__(self, step, result=None, rate=None):
         cells = {"seconds": time.perf_counter() - self.start}
         if isinstance(result, keras_fast.LRFinderResult):
-            self.found.append(result)
+            self.found.append((result, rate))
             cells["rate"] = rate
         elif result is not None:
             cells["epochs"] = len(result.epoch)
@@ -101,12 +101,16 @@ def compare(report, name, measure):
 
 def draw(report, progress, recorder, model, x, y):
     """What happened, and what the model does now."""
-    for found, what in zip(progress.found, ("head", "layers"), strict=True):
+    parts = ("the head", "all layers")
+    for (found, rate), part in zip(progress.found, parts, strict=True):
         caption = (
-            f"A sweep of the learning rate for the {what}: the loss of each "
-            "update, and the rates that the rules suggest."
+            f"A sweep of the learning rate for {part}: the loss of each "
+            f"update, and the rates that the rules suggest. Taken: {rate:.1e}"
         )
-        report.picture(f"lr_find_{what}", caption, found.plot())
+        if found.suggestions["highest"] is None:
+            caption += ", the one before, for no rate clearly lowers the loss"
+        name = part.split()[-1]
+        report.picture(f"lr_find_{name}", f"{caption}.", found.plot())
     rates = {"learning_rate": recorder.learning_rates}
     caption = "Step 8: the learning rate of the last group at each update."
     report.picture("schedule", caption, plot_schedule(rates))

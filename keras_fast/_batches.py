@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras.src.trainers.data_adapters import get_data_adapter
 
+from keras_fast._checks import no_batch
+
 __all__ = ["batches", "is_endless"]
 
 
@@ -47,10 +49,7 @@ def batches(
     finally:
         data.on_epoch_end()
     if batch is None:
-        raise ValueError(
-            "`x` must have at least one batch. Check the length of the data. "
-            f"Received: x={type(x).__name__} of no batch"
-        )
+        raise no_batch(f"x={type(x).__name__}")
 
 
 def is_endless(x: Any) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "function",
     "model",
     "momentum",
+    "no_batch",
     "non_negative",
     "not_empty",
     "one_of",
@@ -42,10 +43,15 @@ def finite(name: str, value: Any) -> float:
 def not_empty(num_batches: int | None) -> None:
     """Data, unless their length is unknown."""
     if num_batches == 0:
-        raise ValueError(
-            "`x` must have at least one batch. Check the length of the data. "
-            "Received: x of no batch"
-        )
+        raise no_batch("x")
+
+
+def no_batch(received: str) -> ValueError:
+    """The error for data that turn out to be empty."""
+    return ValueError(
+        "`x` must have at least one batch. Check the length of the data. "
+        f"Received: {received} of no batch"
+    )
 
 
 def path(name: str, value: Any) -> Any:

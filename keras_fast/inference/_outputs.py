@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_fast._batches import batches
+from keras_fast._checks import no_batch
 from keras_fast._unwrap import scattered
 
 __all__ = ["outputs"]
@@ -64,10 +65,7 @@ def _by_pipeline(model: keras.Model, x: Any, batch_size: int | None) -> Any:
     except UnboundLocalError as error:  # what Keras makes of no batch
         if seen.any:
             raise
-        raise ValueError(
-            "`x` must have at least one batch. Check the length of the data. "
-            f"Received: x={type(x).__name__} of no batch"
-        ) from error
+        raise no_batch(f"x={type(x).__name__}") from error
 
 
 class _Batches(keras.callbacks.Callback):

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import compiled, whole
+from keras_fast._checks import compiled, no_batch, whole
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
@@ -105,10 +105,7 @@ def lr_find(
         result, kept = finder.result, keep(model, parts)
     model.__dict__.update(kept)
     if not len(result.losses) and result.stop_reason == "completed":
-        raise ValueError(
-            "`x` must have at least one batch. Check the length of the data. "
-            f"Received: x={type(x).__name__} of no batch"
-        )
+        raise no_batch(f"x={type(x).__name__}")
     return result
 
 
