@@ -67,11 +67,13 @@ def compile_model(model, multipliers=None):
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def eight_steps(model, train, augmented, valid, folder, tell=print):
+def eight_steps(
+    model, train, augmented, valid, folder, tell=print, num_cycles=3
+):
     """Train a new classifier; returns snapshots and record of the last step.
 
     `tell` is called after each step with its name, what came of it, and the
-    rate that was chosen.
+    rate that was chosen. The last step has `num_cycles` cycles.
     """
     # 1. Compute once what the frozen base makes of each picture.
     body, head = keras_fast.split_head(model)
@@ -119,10 +121,10 @@ def eight_steps(model, train, augmented, valid, folder, tell=print):
     recorder = callbacks.Recorder()
     history = model.fit(
         augmented,
-        epochs=callbacks.SGDR.num_epochs(3, cycle_len=1, cycle_mult=2),
+        epochs=callbacks.SGDR.num_epochs(num_cycles, cycle_mult=2),
         validation_data=valid,
         callbacks=[
-            callbacks.SGDR(rate, cycle_len=1, cycle_mult=2),
+            callbacks.SGDR(rate, cycle_mult=2),
             keras.callbacks.ModelCheckpoint(
                 best, save_best_only=True, save_weights_only=True
             ),
