@@ -37,11 +37,11 @@ test: .venv/.stamp-dev
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not stress" $(ARGS)
 
 test-jax: .venv/.stamp-jax
-	KERAS_BACKEND=jax $(PYTEST) -m "not stress" $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) -m "not stress and not once" $(ARGS)
 
 # With a thread each: PyTorch's would wait for each other.
 test-torch: .venv/.stamp-torch
-	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress" $(ARGS)
+	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress and not once" $(ARGS)
 
 # With KerasHub and KerasCV; other tests pass them by.
 test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-dev

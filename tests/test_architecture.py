@@ -9,6 +9,8 @@ from typing import NamedTuple
 import keras
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [

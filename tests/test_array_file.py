@@ -13,6 +13,8 @@ from keras_fast._array_file import (
 )
 from keras_fast._io import CorruptFileError, FileVersionError, to_json
 
+pytestmark = pytest.mark.once
+
 ARRAYS = {
     "kernel": np.arange(6, dtype="float32").reshape(2, 3),
     "half": np.array([1.5, -2], ml_dtypes.bfloat16),

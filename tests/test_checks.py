@@ -6,6 +6,8 @@ import pytest
 
 from keras_fast import _checks
 
+pytestmark = pytest.mark.once
+
 ACCEPTED = [
     (_checks.finite, (-2,), -2.0),
     (_checks.finite, (np.float32(0.5),), 0.5),

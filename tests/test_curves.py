@@ -10,6 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from keras_fast import curves
 
+pytestmark = pytest.mark.once
+
 STRESS = os.environ.get("KERAS_FAST_STRESS") == "1"
 fuzzed = settings(
     max_examples=5000 if STRESS else 150, deadline=None, derandomize=True

@@ -19,6 +19,8 @@ from keras_fast._io import (
     write_file,
 )
 
+pytestmark = pytest.mark.once
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 OLD, NEW = b"old" * 5, [b"new" * 7, memoryview(b"!" * 3)]
 WHOLE = b"".join(NEW)

@@ -6,6 +6,8 @@ from matplotlib import pyplot as plt
 
 from keras_fast.pictures import one_picture_each, plot_matrix, plot_pictures
 
+pytestmark = pytest.mark.once
+
 RAMP = np.linspace(0, 1, 48).reshape(1, 4, 4, 3)
 
 

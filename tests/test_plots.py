@@ -8,6 +8,8 @@ from matplotlib import pyplot as plt
 
 from keras_fast import LRFinderResult, callbacks, curves, plots
 
+pytestmark = pytest.mark.once
+
 mpl.use("Agg")
 
 

@@ -24,6 +24,8 @@ from keras_fast.schedules import (
     triangular,
 )
 
+pytestmark = pytest.mark.once
+
 STRESS = os.environ.get("KERAS_FAST_STRESS") == "1"
 fuzzed = settings(
     max_examples=5000 if STRESS else 500, deadline=None, derandomize=True

@@ -15,7 +15,7 @@ from keras_fast import CorruptFileError, FeatureCache, FileVersionError
 STORED = Path(__file__).parent / "feature_cache_1"
 ERRORS = (CorruptFileError, FileVersionError)
 
-pytestmark = pytest.mark.usefixtures("small_cache")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("small_cache")]
 
 
 @pytest.fixture

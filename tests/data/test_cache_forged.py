@@ -16,7 +16,7 @@ from keras_fast.data import _manifest
 
 ERRORS = (CorruptFileError, FileVersionError)
 
-pytestmark = pytest.mark.usefixtures("small_cache")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("small_cache")]
 
 watched = []  # what the code under test does, while `watch` is at work
 sys.addaudithook(lambda event, args: [w(event, args) for w in watched])

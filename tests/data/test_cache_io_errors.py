@@ -22,7 +22,7 @@ from harness import (
 
 from keras_fast import FeatureCache, _io
 
-pytestmark = pytest.mark.usefixtures("small_cache")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("small_cache")]
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE]
 

@@ -27,7 +27,11 @@ from harness import (
     whole_rows,
 )
 
-pytestmark = [needs_fork, pytest.mark.usefixtures("small_cache")]
+pytestmark = [
+    needs_fork,
+    pytest.mark.once,
+    pytest.mark.usefixtures("small_cache"),
+]
 
 
 def build_killed(folder, call):

@@ -14,6 +14,8 @@ from PIL import Image
 
 from keras_fast.data import verify_images
 
+pytestmark = pytest.mark.once
+
 HEIGHT, WIDTH = 96, 120
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
 PIXELS = np.stack([COLUMNS * 2, ROWS * 2, ROWS + COLUMNS], -1).astype("uint8")

@@ -8,6 +8,8 @@ import pytest
 
 from keras_fast.models._torch_file import MAGIC, read_arrays
 
+pytestmark = pytest.mark.once
+
 NUMBERS = np.arange(6, dtype="<f4")
 
 
