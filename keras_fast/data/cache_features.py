@@ -182,7 +182,8 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
 
 
 def _check_body(body: keras.Model, num_views: int) -> None:
-    outputs = keras.tree.flatten(body.output)
+    # A subclassed model can not say.
+    outputs = getattr(body, "outputs", [None])
     if len(outputs) != 1:
         raise ValueError(
             "`body` must have one output. Split the model where there is one. "

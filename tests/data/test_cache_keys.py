@@ -244,6 +244,31 @@ def test_a_body_of_two_outputs(tmp_path):
         cache_features(body, np.ones((2, 4)), directory=tmp_path)
 
 
+class Subclassed(keras.Model):
+    """A body that has no graph to be read."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def call(self, x):
+        return self.body(x)
+
+
+# A model in which a layer draws has no output of its own.
+@pytest.mark.parametrize("kind", ["subclassed", "with a layer that draws"])
+def test_bodies_that_cannot_be_asked_for_their_output(tmp_path, kind):
+    body, _ = split_head(model())
+    right = body.predict(X, verbose=0)
+    if kind == "subclassed":
+        body = Subclassed(body)
+    else:
+        draws = layers.RandomBrightness(0.0, value_range=(0, 255))
+        body = keras.Sequential([keras.Input((6, 6, 3)), draws, body])
+    cache = cache_features(body, X, directory=tmp_path, key="mine", num_views=2)
+    np.testing.assert_allclose(cache.arrays(view=1)[0], right, rtol=1e-5)
+
+
 @pytest.mark.parametrize("x", [X[:1], X.astype("float64"), X.astype("uint8")])
 def test_odd_data_are_cached(tmp_path, x):
     body, _ = split_head(model())
