@@ -28,7 +28,7 @@ endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo test test-jax test-torch test-extras stress lint format types docs bench check
+.PHONY: demo test test-jax test-torch test-extras stress lint format types site site-test bench check
 
 demo: .venv/.stamp-demo
 	$(BIN)/python examples/demo.py
@@ -61,7 +61,8 @@ format: .venv/.stamp-dev
 types: .venv/.stamp-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: .venv/.stamp-docs
+# Tutorials run; .cache has their results until something they use changes.
+site: .venv/.stamp-docs
 	$(BIN)/mkdocs build --strict
 
 # Files that start with _ are helpers of the others.
@@ -69,7 +70,7 @@ bench: .venv/.stamp-dev
 	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file || exit 1; done
 
 # The cheap ones first.
-check: lint types docs test test-jax test-torch
+check: lint types site test test-jax test-torch
 
 $(BIN)/python:
 	$(CREATE) .venv
