@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,28 +46,38 @@ def executed(script, root):
 
 
 def _run(script, root):
+    name = script.relative_to(root)
     notebook = jupytext.read(script, fmt="py:percent")
     setup = nbformat.v4.new_code_cell((HERE / "kernel.py").read_text())
     notebook.cells.insert(0, setup)
+    begin = time.monotonic()
+    # In a folder of its own: what it writes is gone with it.
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "examples").symlink_to(root / "examples")
+        _execute(notebook, folder, root, name)
+    log.info("%s ran in %.0f s", name, time.monotonic() - begin)
+    return _checked(notebook, name)
+
+
+def _execute(notebook, folder, root, name):
     client = NotebookClient(
         notebook,
         timeout=SECONDS,
         kernel_name="python3",
         record_timing=False,
-        config=Config(KernelManager={"transport": "ipc"}),
+        # Through files: a port could be taken, or listened to.
+        config=Config(
+            KernelManager={"transport": "ipc", "ip": f"{folder}/socket"}
+        ),
         # What C++ says at start, as that there is no GPU, is no cell's.
         extra_arguments=["--IPKernelApp.capture_fd_output=False"],
-        resources={"metadata": {"path": str(root)}},
+        resources={"metadata": {"path": folder}},
     )
-    begin = time.monotonic()
     try:
         client.execute(env=_environment(root))
     except CellExecutionError as error:
         shown = COLORS.sub("", str(error))
-        raise PluginError(f"{script.relative_to(root)}: {shown}") from None
-    seconds = time.monotonic() - begin
-    log.info("%s ran in %.0f s", script.relative_to(root), seconds)
-    return _checked(notebook, script.relative_to(root))
+        raise PluginError(f"{name}: {shown}") from None
 
 
 def _environment(root):

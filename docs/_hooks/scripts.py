@@ -50,15 +50,11 @@ def _page(script, notebook):
             parts.append(cell.source)
             continue
         parts.append(_fenced("python", cell.source))
-        for output in cell.outputs:
-            kind = ENDINGS.keys() & output.get("data", {}).keys()
-            if kind:
-                name = f"{stem}-{len(figures) + 1}{ENDINGS[min(kind)]}"
-                figures[name] = _bytes(output.data, min(kind))
-                alt = _alt(cell, script)
-                parts.append(f"![{alt}]({Path(name).name})")
-            else:
-                parts.append(_fenced("text", _text(output)))
+        parts.append(_fenced("text", "".join(map(_text, cell.outputs))))
+        for kind, content in _drawn(cell, script):
+            name = f"{stem}-{len(figures) + 1}{ENDINGS[kind]}"
+            figures[name] = content
+            parts.append(f"![{cell.metadata.alt}]({Path(name).name})")
     return {
         f"{stem}.md": _with_downloads(parts, script),
         f"{stem}.ipynb": nbformat.writes(notebook),
@@ -87,26 +83,28 @@ def _fenced(language, text):
 def _text(output):
     if output.output_type == "stream":
         return output.text
-    return output.data.get("text/plain", "")
+    return "" if _kinds(output) else output.data.get("text/plain", "") + "\n"
 
 
-def _alt(cell, script):
-    """The words for a figure, `# %% alt="..."`: one figure a cell."""
-    images = [
-        o for o in cell.outputs if ENDINGS.keys() & o.get("data", {}).keys()
+def _drawn(cell, script):
+    """The kind and content of the figure, which `# %% alt="..."` describes."""
+    figures = [
+        (kind, output.data[kind])
+        for output in cell.outputs
+        for kind in _kinds(output)
     ]
     alt = cell.metadata.get("alt", "")
-    if alt and len(images) == 1:
-        return alt
-    raise PluginError(
-        f"{script}: a cell that draws must draw one figure and describe it, "
-        f'# %% alt="...". Received: {len(images)} figures, alt={alt!r}\n\n'
-        f"{cell.source}"
-    )
+    if len(figures) > 1 or bool(figures) != bool(alt):
+        raise PluginError(
+            f"{script}: a cell that draws must draw one figure and describe "
+            f'it, # %% alt="...". Received: {len(figures)} figures, {alt=}\n\n'
+            f"{cell.source}"
+        )
+    return [
+        (kind, base64.b64decode(data) if kind == "image/png" else data)
+        for kind, data in figures
+    ]
 
 
-def _bytes(data, kind):
-    content = data[kind]
-    if kind == "image/png":
-        return base64.b64decode(content)
-    return "".join(content).encode()
+def _kinds(output):
+    return ENDINGS.keys() & output.get("data", {}).keys()
