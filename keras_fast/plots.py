@@ -199,7 +199,7 @@ def _labelled(ax: Axes, x: str, y: str, legend: bool = True) -> Axes:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(alpha=0.25)
-    ax.spines["top"].set_visible(False)
+    ax.spines[["top", "right"]].set_visible(False)
     if legend:
         ax.legend(frameon=False)
     return ax

@@ -98,6 +98,18 @@ def test_schedule_has_a_second_scale_for_momentum():
     assert ax.get_lines()[0].get_ydata().tolist() == rates
     assert other.get_lines()[0].get_ydata().tolist() == momentums
     assert legend(ax) == ["learning rate", "momentum"]
+    assert other.spines["right"].get_visible()
+
+
+def test_a_frame_is_drawn_only_where_a_scale_is():
+    rates, losses, smoothed = sweep()
+    for ax in (
+        plots.plot_lr_find(rates, losses, smoothed, {}),
+        plots.plot_losses(losses),
+        plots.plot_schedule({"learning_rate": rates}),
+    ):
+        shown = {side for side, s in ax.spines.items() if s.get_visible()}
+        assert shown == {"left", "bottom"}
 
 
 def test_losses_are_smoothed_over_the_raw_ones():
