@@ -22,7 +22,8 @@ SOURCES = (
     "keras_fast/**/*.py",
     "examples/**/*",
     "constraints.txt",
-    "docs/_hooks/*.py",
+    "docs/_hooks/execute.py",
+    "docs/_hooks/kernel.py",
 )
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 SECONDS = 600  # for one cell; only a hanging one ever gets there
@@ -94,6 +95,10 @@ def _environment(root):
 def _checked(notebook, name):
     """The notebook without the setup; what a reader shall not see stops."""
     del notebook.cells[0]
+    notebook.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+    }
     codes = (cell for cell in notebook.cells if cell.cell_type == "code")
     for number, cell in enumerate(codes, 1):
         cell.execution_count = number

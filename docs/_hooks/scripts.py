@@ -34,9 +34,11 @@ def on_files(files, config):
             pool.submit(executed, Path(file.abs_src_path), root)
             for file in scripts
         ]
-        for file, future in zip(scripts, run, strict=True):
-            for name, content in _page(file.src_uri, future.result()).items():
-                files.append(File.generated(config, name, content=content))
+    if failed := [str(x.exception()) for x in run if x.exception()]:
+        raise PluginError("\n\n".join(failed))
+    for file, future in zip(scripts, run, strict=True):
+        for name, content in _page(file.src_uri, future.result()).items():
+            files.append(File.generated(config, name, content=content))
     return files
 
 
