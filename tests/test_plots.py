@@ -61,6 +61,16 @@ def test_lr_find_skips():
     assert len(ax.get_lines()[0].get_xdata()) == 100
 
 
+def test_lr_find_skips_no_suggestion():
+    rates, losses, smoothed = sweep()
+    found = {"valley": rates[4], "minimum": rates[97]}
+    ax = plots.plot_lr_find(rates, losses, smoothed, found)
+    line, _, *dots = ax.get_lines()
+    np.testing.assert_array_equal(line.get_xdata(), rates[4:98])
+    heights = [d.get_ydata()[0] for d in dots if d.get_label()[0] != "_"]
+    np.testing.assert_allclose(heights, smoothed[[4, 97]])
+
+
 @pytest.mark.parametrize(
     "losses",
     [
