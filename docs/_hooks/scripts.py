@@ -56,7 +56,8 @@ def _page(script, notebook):
         for kind, content in _drawn(cell, script):
             name = f"{stem}-{len(figures) + 1}{ENDINGS[kind]}"
             figures[name] = content
-            parts.append(f"![{cell.metadata.alt}]({Path(name).name})")
+            image = f"![{cell.metadata.alt}]({Path(name).name})"
+            parts.append(image + _width(kind, content))
     return {
         f"{stem}.md": _with_downloads(parts, script),
         f"{stem}.ipynb": nbformat.writes(notebook),
@@ -106,6 +107,14 @@ def _drawn(cell, script):
         (kind, base64.b64decode(data) if kind == "image/png" else data)
         for kind, data in figures
     ]
+
+
+def _width(kind, content):
+    """A PNG has 1.5 dots a pixel, as `kernel.py` draws it."""
+    if kind != "image/png":
+        return ""
+    dots = int.from_bytes(content[16:20])
+    return f'{{ width="{round(dots / 1.5)}" }}'
 
 
 def _kinds(output):
