@@ -21,8 +21,10 @@
 #
 # `demo` adds two packages that the tutorials use: scikit-learn, and the
 # weights of a small network that has seen ImageNet. Nothing else is
-# downloaded, now or later. Start Python or a notebook in the same folder, so
-# that it finds the pictures.
+# downloaded, now or later.
+#
+# Open a notebook in the same folder, so that it finds the pictures. In a plain
+# Python session the plots appear after `matplotlib.pyplot.show()`.
 
 # %%
 import warnings
@@ -123,11 +125,11 @@ print(keras_fast.training_plan(model))
 # So try them all. `lr_find` trains for some updates while the rate grows, and
 # notes each loss. Then it puts the model back, bit for bit.
 
-# %% alt="The loss of each update over the learning rate: flat, then falling, then rising, with the rates that five rules suggest"
+# %% alt="The loss of each update over the learning rate, with the rates that five rules suggest"
 found = keras_fast.lr_find(
     model, train, start_lr=1e-5, end_lr=1.0, num_steps=40
 )
-ax = found.plot()
+ax = found.plot(skip_start=3)
 
 # %%
 print(f"suggested rate: {found.suggestion:.1e}")

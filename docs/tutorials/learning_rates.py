@@ -177,7 +177,7 @@ runs = {
 _, axes = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
 for ax, name in zip(axes, ("SGDR", "1cycle"), strict=True):
     runs[name][1].plot_schedule(ax=ax)
-    ax.set_title(name)
+    ax.set_title(name, pad=24)
 
 # %% alt="The training losses of a constant rate, SGDR and 1cycle"
 ax = plot_losses(

@@ -192,10 +192,10 @@ print(keras_fast.training_plan(model))
 
 # %% alt="The finder's curve for all layers"
 found = keras_fast.lr_find(
-    model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=20
+    model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=25
 )
 highest = found.suggestions["highest"]
-ax = found.plot()
+ax = found.plot(skip_start=3, skip_end=1)
 
 # %%
 print("highest:", highest, "- the head's:", f"{rate:.1e}")
