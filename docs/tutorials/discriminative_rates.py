@@ -177,7 +177,7 @@ for name, loss, accuracy in rows:
 # Compare the losses, which are finer than accuracies on so few pictures.
 # Look above all at the row with one rate for all. A pretrained network at the
 # rate of a head forgets faster than it learns, and two epochs do not mend that.
-# The lower the rates of the early layers, the less is lost.
+# With lower rates for the early layers, much less is lost.
 #
 # Does any row beat the head alone? On so few pictures that is not a matter of
 # course. The base has more weights than the data can teach, and what it knows

@@ -65,19 +65,22 @@ x_valid, y_valid = keras_fast.cache_features(
     body, valid, directory=folder
 ).arrays()
 untrained = head.get_weights()
-rows = []
 
 
-def note(name, probabilities, cost):
+def measure(probabilities):
     right = probabilities.argmax(axis=-1) == y_valid
     said = probabilities[np.arange(len(y_valid)), y_valid.astype(int)]
     loss = -np.log(np.maximum(said, 1e-7)).mean()
-    rows.append((name, right.mean(), loss, cost))
-    print(f"{name}: accuracy {right.mean():.3f}, loss {loss:.3f}")
+    return np.array([right.mean(), loss])
 
 
-def train_head(*callbacks, rate=5e-3, epochs=12):
-    keras.utils.set_random_seed(0)
+def tell(name, probabilities):
+    accuracy, loss = measure(probabilities)
+    print(f"{name:<22} accuracy {accuracy:.3f}, loss {loss:.3f}")
+
+
+def train_head(*callbacks, rate=5e-3, epochs=12, seed=0):
+    keras.utils.set_random_seed(seed)
     head.set_weights(untrained)
     head.compile(
         keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy"
@@ -97,7 +100,7 @@ def train_head(*callbacks, rate=5e-3, epochs=12):
 # First a plain training, at a constant rate, to compare with.
 
 # %%
-note("plain", train_head(), "1")
+tell("plain", train_head())
 
 # %% [markdown]
 # ## One training, several models
@@ -116,8 +119,8 @@ print([path.name for path in snapshots.members])
 ax = recorder.plot_schedule()
 
 # %%
-note("last snapshot", last, "1")
-note("mean of snapshots", snapshots.predict(x_valid, verbose=0), "1")
+tell("last snapshot", last)
+tell("mean of snapshots", snapshots.predict(x_valid, verbose=0))
 
 # %% [markdown]
 # Early snapshots are of a young model. If they are much worse than the last
@@ -145,7 +148,7 @@ print(ensemble.predict(pictures, verbose=0).shape)
 
 # %%
 averaging = WeightAveraging(start=4, x=x_train, batch_size=32)
-note("averaged weights", train_head(averaging), "1")
+tell("averaged weights", train_head(averaging))
 print(averaging.num_averaged, "epochs averaged")
 
 # %% [markdown]
@@ -163,8 +166,8 @@ print(averaging.num_averaged, "epochs averaged")
 # %%
 x = np.concatenate([pictures for pictures, _ in valid])
 flips = inference.flips()
-note("averaged weights, TTA", keras_fast.predict_tta(model, x, flips), "2")
-note("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips), "2")
+tell("averaged weights, TTA", keras_fast.predict_tta(model, x, flips))
+tell("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips))
 
 # %% [markdown]
 # `augment` may also be the layer that augmented the training, for random
@@ -177,17 +180,34 @@ note("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips), "2")
 #
 # ## What was gained
 #
-# All of them trained for as many epochs. The accuracy counts what is right, and
-# on so few pictures a small difference means nothing. The loss also counts how
-# sure the model was, and is finer: being sure and wrong costs most.
+# All of them trained for as many epochs. The accuracy counts what is right. The
+# loss also counts how sure the model was, and is finer: being sure and wrong
+# costs most.
+#
+# On so few pictures one training is an anecdote. So once more, with three
+# seeds, and the means.
 
 # %%
-print("way                     accuracy  loss   runs of the base")
-for name, accuracy, loss, cost in rows:
-    print(f"{name:<22}  {accuracy:>8.3f}  {loss:.3f}  {cost:>16}")
+results = []
+for seed in range(3):
+    averaging = WeightAveraging(start=4, x=x_train, batch_size=32)
+    snapshots = SnapshotEnsemble(tempfile.mkdtemp())
+    results.append(
+        [
+            measure(train_head(seed=seed)),
+            measure(train_head(averaging, seed=seed)),
+            measure(train_head(SGDR(5e-3, cycle_len=3), snapshots, seed=seed)),
+            measure(snapshots.predict(x_valid, verbose=0)),
+        ]
+    )
+names = ("plain", "averaged weights", "last snapshot", "mean of snapshots")
+
+print("way                accuracy  loss")
+for name, (accuracy, loss) in zip(names, np.mean(results, 0), strict=True):
+    print(f"{name:<17}  {accuracy:>8.3f}  {loss:.3f}")
 
 # %% [markdown]
-# Compare the losses of the second row and the third. Members of an ensemble are
+# Compare the losses of the last two rows. Members of an ensemble are
 # wrong about different pictures, so their mean is seldom sure and wrong.
 #
 # Averaged weights are one model, and can be as sure and wrong as one. They are
