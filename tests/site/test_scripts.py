@@ -74,7 +74,8 @@ def test_page_shows_what_the_script_did(build, tmp_path):
     assert "6 * 7" in page and "Why it matters." in page
     assert "Axes" not in page
     assert '<img alt="A line" src="lesson-1.svg" />' in page
-    width = round(Image.open(site / "lesson-2.png").width / 1.5)
+    with Image.open(site / "lesson-2.png") as image:
+        width = round(image.width / 1.5)
     expected = f'<img alt="Noise" src="lesson-2.png" width="{width}" />'
     assert expected in page
     assert b"<svg" in (site / "lesson-1.svg").read_bytes()
