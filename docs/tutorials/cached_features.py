@@ -8,6 +8,7 @@
 # fastai 0.7 called this `precompute=True`.
 
 # %%
+import logging
 import tempfile
 import time
 import warnings
@@ -21,8 +22,10 @@ from keras_fast.callbacks import OneCycle
 
 keras.utils.set_random_seed(0)
 
-# Keras says so of every data set that shuffles itself.
+# Keras says so of every data set that shuffles itself, and TensorFlow warns of
+# many models in one program.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+logging.getLogger("tensorflow").setLevel("ERROR")
 
 SIZE = 96
 
@@ -108,7 +111,7 @@ features = cache.dataset(batch_size=32, seed=0)
 found = keras_fast.lr_find(head, features)
 history = head.fit(
     features,
-    epochs=8,
+    epochs=4,
     shuffle=False,
     callbacks=[OneCycle(found.suggestion)],
     verbose=2,
