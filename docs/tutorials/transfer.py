@@ -198,7 +198,7 @@ highest = found.suggestions["highest"]
 ax = found.plot(skip_start=3, skip_end=1)
 
 # %%
-print("highest:", highest, "- the head's:", f"{rate:.1e}")
+print("highest:", highest and f"{highest:.1e}", "- the head's:", f"{rate:.1e}")
 rate = highest or rate
 note("7 find a rate for all")
 
