@@ -18,6 +18,9 @@ UV_PYTHON_DOWNLOADS := never
 NO_MKDOCS_2_WARNING := 1
 export TF_CPP_MIN_LOG_LEVEL UV_PYTHON_DOWNLOADS NO_MKDOCS_2_WARNING
 
+# Without a question to anyone.
+APT_GET := DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet
+
 ifneq ($(shell command -v uv 2>/dev/null),)
 CREATE := uv venv --quiet --clear --seed --python "$$(command -v $(PYTHON))"
 INSTALL := uv pip install --quiet --python $(BIN)/python
@@ -28,7 +31,8 @@ endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo test test-jax test-torch test-extras stress lint format types docs bench check
+.PHONY: demo test test-jax test-torch test-extras stress lint format types \
+	site site-test site-test-if-chromium chromium bench check
 
 demo: .venv/.stamp-demo
 	$(BIN)/python examples/demo.py
@@ -61,15 +65,29 @@ format: .venv/.stamp-dev
 types: .venv/.stamp-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: .venv/.stamp-docs
+# Tutorials run; .cache has their results until something they use changes.
+site: .venv/.stamp-docs
 	$(BIN)/mkdocs build --strict
+
+# Opens every page in Chromium.
+site-test: chromium site .venv/.stamp-site-test
+	$(BIN)/python -m pytest --confcutdir tests/site tests/site $(ARGS)
+
+chromium:
+	@command -v chromium >/dev/null || { $(APT_GET) update && \
+		$(APT_GET) install --yes --no-install-recommends chromium; } || { \
+		echo "make site-test needs Chromium: apt-get install chromium"; exit 1; }
 
 # Files that start with _ are helpers of the others.
 bench: .venv/.stamp-dev
 	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file || exit 1; done
 
 # The cheap ones first.
-check: lint types docs test test-jax test-torch
+check: lint types site site-test-if-chromium test test-jax test-torch
+
+site-test-if-chromium:
+	@if $(MAKE) chromium; then $(MAKE) site-test; else \
+		echo "Left out: make site-test, for want of Chromium"; fi
 
 $(BIN)/python:
 	$(CREATE) .venv

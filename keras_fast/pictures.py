@@ -100,7 +100,9 @@ def plot_matrix(
         _, ax = pyplot.subplots(figsize=(side + 1, side), layout="constrained")
     highest = 1 if normalize else max(values.max(initial=0), 1)
     image = ax.imshow(values, cmap=COUNT_COLORS, vmin=0, vmax=highest)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    bar = ax.figure.colorbar(
+        image, ax=ax, shrink=0.8, format="{x:.0%}" if normalize else None
+    )
     bar.set_label("share of the true class" if normalize else "samples")
     _name_classes(ax, class_names or [str(i) for i in range(size)])
     if size <= MOST_NUMBERS:

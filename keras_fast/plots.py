@@ -43,7 +43,8 @@ def plot_lr_find(
             is the default one and stands out.
         ax: Axes to draw on; new ones if None.
         skip: How many updates to leave out at the start and, where the loss
-            has blown up, at the end. Too short a sweep is drawn whole.
+            has blown up, at the end. Too short a sweep is drawn whole, and
+            of any as much as has the suggested rates.
 
     Returns:
         The Axes.
@@ -56,15 +57,14 @@ def plot_lr_find(
         'learning rate (log scale)'
     """
     rates, losses, smoothed = _floats(learning_rates, losses, smoothed)
-    if len(rates) > sum(skip):
-        drawn = slice(skip[0], len(rates) - skip[1])
-        rates, losses, smoothed = rates[drawn], losses[drawn], smoothed[drawn]
+    found = {name: rate for name, rate in suggestions.items() if rate}
+    drawn = _drawn(rates, list(found.values()), skip)
+    rates, losses, smoothed = rates[drawn], losses[drawn], smoothed[drawn]
     ax = _axes(ax)
     ax.set_xscale("log")
     dot = "o" if len(rates) == 1 else None
     ax.plot(rates, losses, c="#bbb", lw=1, marker=dot, label="each update")
     ax.plot(rates, smoothed, c="#000", lw=2, marker=dot, label="smoothed")
-    found = {name: rate for name, rate in suggestions.items() if rate}
     for i, (name, rate) in enumerate(found.items()):
         ax.plot(
             rate,
@@ -180,6 +180,16 @@ def _floats(*arrays: ArrayLike) -> tuple[Floats, ...]:
     return tuple(floats)
 
 
+def _drawn(
+    rates: np.ndarray, suggested: list[float], skip: tuple[int, int]
+) -> slice:
+    if len(rates) <= sum(skip):
+        return slice(None)
+    places = np.searchsorted(rates, suggested).tolist()
+    ends = [place + 1 for place in places]
+    return slice(min([skip[0], *places]), max([len(rates) - skip[1], *ends]))
+
+
 def _height(rate: float, rates: np.ndarray, smoothed: np.ndarray) -> float:
     known = np.isfinite(smoothed)
     if not known.any():
@@ -199,7 +209,7 @@ def _labelled(ax: Axes, x: str, y: str, legend: bool = True) -> Axes:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(alpha=0.25)
-    ax.spines["top"].set_visible(False)
+    ax.spines[["top", "right"]].set_visible(False)
     if legend:
         ax.legend(frameon=False)
     return ax

@@ -70,6 +70,8 @@ def test_matrices_of_any_size(size, normalize):
     ax.figure.canvas.draw()
     assert len(ax.texts) == (size**2 if size <= 20 else 0)
     assert len(ax.get_xticklabels()) <= 40
+    scale = ax.figure.axes[1].get_yticklabels()
+    assert all(x.get_text().endswith("%") == normalize for x in scale)
     _, given = plt.subplots()
     assert plot_matrix(matrix, ax=given) is given
 

@@ -63,6 +63,16 @@ def test_lr_find_skips():
     assert len(ax.get_lines()[0].get_xdata()) == 100
 
 
+def test_lr_find_skips_no_suggestion():
+    rates, losses, smoothed = sweep()
+    found = {"valley": rates[4], "minimum": rates[97]}
+    ax = plots.plot_lr_find(rates, losses, smoothed, found)
+    line, _, *dots = ax.get_lines()
+    np.testing.assert_array_equal(line.get_xdata(), rates[4:98])
+    heights = [d.get_ydata()[0] for d in dots if d.get_label()[0] != "_"]
+    np.testing.assert_allclose(heights, smoothed[[4, 97]])
+
+
 @pytest.mark.parametrize(
     "losses",
     [
@@ -100,6 +110,18 @@ def test_schedule_has_a_second_scale_for_momentum():
     assert ax.get_lines()[0].get_ydata().tolist() == rates
     assert other.get_lines()[0].get_ydata().tolist() == momentums
     assert legend(ax) == ["learning rate", "momentum"]
+    assert other.spines["right"].get_visible()
+
+
+def test_a_frame_is_drawn_only_where_a_scale_is():
+    rates, losses, smoothed = sweep()
+    for ax in (
+        plots.plot_lr_find(rates, losses, smoothed, {}),
+        plots.plot_losses(losses),
+        plots.plot_schedule({"learning_rate": rates}),
+    ):
+        shown = {side for side, s in ax.spines.items() if s.get_visible()}
+        assert shown == {"left", "bottom"}
 
 
 def test_losses_are_smoothed_over_the_raw_ones():

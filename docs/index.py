@@ -1,0 +1,247 @@
+# %% [markdown]
+# # Start here
+#
+# keras_fast gives Keras 3 what fast.ai taught: how to train a network well in
+# little time. You keep your `keras.Model` and your `model.fit()`. Each
+# technique is a callback, a function or an optimizer that you add.
+#
+# This page goes the whole way once: from a folder of pictures to a trained
+# model in a file. It takes ten minutes to read. Every result on it was
+# printed by the code above it.
+#
+# ## Install
+#
+# You need Python 3.11, 3.12 or 3.13. From the repository's folder:
+#
+# ```bash
+# python -m venv .venv
+# source .venv/bin/activate
+# pip install ".[demo]"
+# ```
+#
+# `demo` adds two packages that the tutorials use: scikit-learn, and the
+# weights of a small network that has seen ImageNet. Nothing else is
+# downloaded, now or later.
+#
+# Open a notebook in the same folder, so that it finds the pictures. In a plain
+# Python session the plots appear after `matplotlib.pyplot.show()`.
+
+# %%
+import warnings
+
+import keras
+import numpy as np
+
+import keras_fast
+from keras_fast import inference, models
+from keras_fast.data import AugTransforms, show_batch, verify_images
+
+keras.utils.set_random_seed(0)
+
+# Keras says so of every data set that shuffles itself.
+warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+
+# %% [markdown]
+# ## The pictures
+#
+# A folder for training and one for validation, and in each a folder for every
+# class. The folder's name is the label:
+#
+# ```text
+# clipart/
+#     train/animal/...png
+#     train/food/...png
+#     valid/animal/...png
+#     valid/food/...png
+# ```
+#
+# These are drawings from the Open Clip Art Library. **For your own pictures,
+# change `FOLDER` and `CLASSES`, and nothing else on this page.**
+
+# %%
+FOLDER = "examples/data/clipart"
+CLASSES = ["animal", "food"]
+SIZE = 128  # pixels, as large as these drawings are
+
+
+def load(part, shuffle):
+    return keras.utils.image_dataset_from_directory(
+        f"{FOLDER}/{part}",
+        class_names=CLASSES,
+        image_size=(SIZE, SIZE),
+        batch_size=16,
+        shuffle=shuffle,
+        seed=0,
+        verbose=False,
+    )
+
+
+train, valid = load("train", shuffle=True), load("valid", shuffle=False)
+
+# %% [markdown]
+# One broken file would stop the training after an hour. So look first: which
+# files cannot be read?
+
+# %%
+verify_images(FOLDER)
+
+# %% [markdown]
+# None. Now look at what the model will be given. It is the cheapest way to
+# find wrong labels.
+
+# %% alt="Nine drawings from the training data, each with the name of its class"
+axes = show_batch(train, class_names=CLASSES)
+
+# %% [markdown]
+# ## A model that has seen pictures before
+#
+# A few hundred pictures are too few to learn what an edge is, or an eye. A
+# network that was trained on a million photos knows. So take one, keep what it
+# knows, and put a new head on it for your classes.
+#
+# `image_classifier` takes raw pixels from 0 to 255 and does the rest inside.
+# All but the head starts frozen.
+
+# %%
+base = models.efficientnet_lite0(include_top=False)
+model = models.image_classifier(
+    base, num_classes=len(CLASSES), input_shape=(SIZE, SIZE, 3)
+)
+model.compile(
+    "adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+)
+print(keras_fast.training_plan(model))
+
+# %% [markdown]
+# The plan says what will train: group 2, the head. Any network of
+# `keras.applications` serves as well, by its name:
+# `image_classifier("EfficientNetV2B0", 2)`.
+#
+# ## How fast?
+#
+# The learning rate matters more than any other number. Too low, and training
+# takes forever. Too high, and it breaks.
+#
+# So try them all. `lr_find` trains for some updates while the rate grows, and
+# notes each loss. Then it puts the model back, bit for bit.
+
+# %% alt="The loss of each update over the learning rate, with the rates that five rules suggest"
+found = keras_fast.lr_find(
+    model, train, start_lr=1e-5, end_lr=1.0, num_steps=40
+)
+ax = found.plot(skip_start=3)
+
+# %%
+print(f"suggested rate: {found.suggestion:.1e}")
+
+# %% [markdown]
+# Where the curve falls, the model learns. The suggestion is the highest rate
+# at which it still does.
+#
+# ## Train
+#
+# A drawing of a cat is still one when it is mirrored, turned a little, or
+# darker. `AugTransforms` shows the model another version in each epoch, so
+# that it cannot learn the pictures by heart.
+
+# %%
+augment = AugTransforms(seed=0)
+augmented = train.map(lambda x, y: (augment(x, training=True), y)).prefetch(2)
+
+# %% [markdown]
+# `fine_tune` trains the head first, because it starts at random. Then it sets
+# everything free and trains on, gently in the early layers and faster in the
+# late ones. In both parts the rate follows a schedule, 1cycle.
+
+# %%
+history = keras_fast.fine_tune(
+    model,
+    augmented,
+    freeze_epochs=3,
+    epochs=2,
+    base_lr=found.suggestion,
+    train_batchnorm=False,
+    validation_data=valid,
+    verbose=2,
+)
+
+# %% [markdown]
+# `train_batchnorm=False` keeps the averages that the network brought from
+# ImageNet. With so few pictures there are no better ones to be had.
+#
+# ## What did it learn?
+#
+# With so few validation pictures a single one is more than a percent. So read
+# the accuracies above as "about": a little up or down from one epoch to the
+# next means nothing.
+#
+# And a number does not say what goes wrong. Pictures do. First: which class is
+# taken for which?
+
+# %% alt="Confusion matrix of animals and food"
+matrix = inference.confusion_matrix(model, valid, class_names=CLASSES)
+ax = matrix.plot()
+
+# %% [markdown]
+# Then the mistakes that the model was most sure of. Some are the model's
+# fault. Some are the label's.
+
+# %% alt="The six validation pictures with the highest loss: what was predicted, and what is true"
+worst = inference.top_losses(model, valid, k=6, class_names=CLASSES)
+axes = worst.plot()
+
+# %% [markdown]
+# And where did it look? Warm colours mark what speaks for the class that was
+# predicted.
+
+# %% alt="The same pictures with heat maps of where the model looked"
+axes = inference.grad_cam(model, worst.inputs).plot(class_names=CLASSES)
+
+# %% [markdown]
+# ## Use it
+#
+# A saved model is an ordinary Keras file. It loads without keras_fast, takes
+# raw pixels, and needs no preprocessing, because that is inside.
+
+# %%
+model.save("classifier.keras")
+loaded = keras.models.load_model("classifier.keras")
+
+path = valid.file_paths[0]
+picture = keras.utils.load_img(path, target_size=(SIZE, SIZE))
+probabilities = loaded.predict(np.array([picture]), verbose=0)[0]
+for name, probability in zip(CLASSES, probabilities, strict=True):
+    print(f"{name:<8} {probability:.3f}")
+
+# %% [markdown]
+# ## What was gained
+#
+# How good is good? Always compare with something simple. The simplest
+# classifier names the most frequent class every time.
+#
+# The last row asks the trained model about each picture and its mirror image,
+# and averages: test-time augmentation.
+
+# %%
+x = np.concatenate([pictures for pictures, _ in valid])
+y = np.concatenate([labels for _, labels in valid])
+averaged = keras_fast.predict_tta(model, x, inference.flips())
+
+print("way                             accuracy")
+print(f"always the most frequent class  {np.bincount(y).max() / len(y):.3f}")
+print(f"fine_tune                       {matrix.accuracy:.3f}")
+print(
+    f"  with test-time augmentation   {np.mean(averaged.argmax(-1) == y):.3f}"
+)
+
+# %% [markdown]
+# ## Where to go from here
+#
+# | you want to | read |
+# |---|---|
+# | take the same way slowly, with reasons | [Lesson 1: pictures](tutorials/pictures.md) |
+# | understand the curve of the finder and 1cycle | [Learning rates and cycles](tutorials/learning_rates.md) |
+# | get the last percent | [Transfer learning in eight steps](tutorials/transfer.md) |
+# | find a word that you know from fastai | [Coming from fastai](from_fastai.md) |
+# | know which schedule, which rate, what to freeze | [How to choose](choose/schedule.md) |
+# | train on a GPU, or on more data | [Mixed precision](tutorials/mixed_precision.md), [Bigger than one machine](tutorials/bigger.md) |

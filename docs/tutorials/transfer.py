@@ -1,0 +1,251 @@
+# %% [markdown]
+# # Transfer learning in eight steps
+#
+# This is fast.ai's recipe for a good classifier of pictures. It has been
+# taught as a list of eight steps, each of them a line or two of code:
+#
+# 1. compute what the frozen base makes of each picture, once
+# 2. find a learning rate for the head
+# 3. train the head on the computed features
+# 4. train the head on augmented pictures
+# 5. unfreeze
+# 6. give earlier layers lower rates
+# 7. find a rate for all of it
+# 8. train all of it, in cycles
+#
+# `make demo` takes the same way at more length. Here each step says why.
+
+# %%
+import logging
+import tempfile
+import time
+import warnings
+
+import keras
+import numpy as np
+
+import keras_fast
+from keras_fast import inference, models
+from keras_fast.callbacks import SGDR, OneCycle, Recorder, SnapshotEnsemble
+from keras_fast.data import AugTransforms
+from keras_fast.optimizers import DiscriminativeOptimizer
+
+keras.utils.set_random_seed(0)
+
+# Keras says so of every data set that shuffles itself, and TensorFlow warns of
+# models that are compiled again and again, as this one is.
+warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+logging.getLogger("tensorflow").setLevel("ERROR")
+
+SIZE = 96
+CLASSES = ["animal", "food"]
+
+
+def load(part, shuffle):
+    return keras.utils.image_dataset_from_directory(
+        f"examples/data/clipart/{part}",
+        class_names=CLASSES,
+        image_size=(SIZE, SIZE),
+        batch_size=16,
+        shuffle=shuffle,
+        seed=0,
+        verbose=False,
+    )
+
+
+train, valid = load("train", shuffle=False), load("valid", shuffle=False)
+augment = AugTransforms(seed=0)
+augmented = load("train", shuffle=True).map(
+    lambda x, y: (augment(x, training=True), y)
+)
+augmented = augmented.prefetch(2)
+folder = tempfile.mkdtemp()
+
+# %% [markdown]
+# The validation pictures are kept as arrays, to see after each step where the
+# model is. The table at the end of the page is made of this.
+
+# %%
+x_valid = np.concatenate([x for x, _ in valid])
+y_valid = np.concatenate([y for _, y in valid])
+table, start = [], time.perf_counter()
+
+
+def accuracy(probabilities):
+    return np.mean(probabilities.argmax(axis=-1) == y_valid)
+
+
+def note(step):
+    global start
+    seconds = time.perf_counter() - start
+    right = accuracy(model.predict(x_valid, verbose=0))
+    table.append((step, seconds, right))
+    start = time.perf_counter()
+
+
+def compile_model(model, multipliers=None):
+    optimizer = keras.optimizers.AdamW(weight_decay=0.01)
+    if multipliers is not None:
+        optimizer = DiscriminativeOptimizer(optimizer, multipliers)
+    model.compile(
+        optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+
+
+base = models.efficientnet_lite0(include_top=False)
+model = models.image_classifier(
+    base, num_classes=len(CLASSES), input_shape=(SIZE, SIZE, 3)
+)
+note("0 a new head")
+
+# %% [markdown]
+# ## 1. Compute features once
+#
+# The base is frozen. So it says the same of the same picture in every epoch,
+# and nearly all of the time goes into saying it. Let it speak once, and write
+# that down.
+#
+# `split_head` cuts the model in two, without a copy: to train `head` is to
+# train `model`.
+
+# %%
+body, head = keras_fast.split_head(model)
+cache = keras_fast.cache_features(body, train, directory=folder)
+features = cache.dataset(batch_size=16, seed=0)
+note("1 cache features")
+
+# %% [markdown]
+# ## 2. Find a rate for the head
+#
+# On features a sweep takes a moment.
+
+# %% alt="The finder's curve for the head on cached features"
+compile_model(head)
+found = keras_fast.lr_find(head, features)
+rate = found.suggestion
+ax = found.plot()
+
+# %%
+print(f"rate for the head: {rate:.1e}")
+note("2 find a rate")
+
+# %% [markdown]
+# ## 3. Train the head on features
+#
+# The head is random. Bring it to its senses while it can do no harm.
+#
+# `shuffle=False` leaves the order to the cache, which shuffles by itself.
+
+# %%
+history = head.fit(
+    features, epochs=3, shuffle=False, callbacks=[OneCycle(rate)], verbose=2
+)
+note("3 train the head")
+
+# %% [markdown]
+# ## 4. Train the head on augmented pictures
+#
+# Features of augmented pictures differ in each epoch, so here the base has to
+# run. It still costs little, because nothing has to flow back through it.
+#
+# Each epoch is a cycle of its own, from a high rate to zero.
+
+# %%
+compile_model(model)
+history = model.fit(
+    augmented, epochs=2, callbacks=[SGDR(rate, cycle_len=1)], verbose=2
+)
+note("4 augmented pictures")
+
+# %% [markdown]
+# ## 5. Unfreeze
+#
+# ImageNet has photos, and these are drawings. So the base should learn too.
+#
+# Its batch normalization is left alone. Its averages are over a million
+# pictures, and a few batches of ours make no better ones.
+
+# %%
+keras_fast.unfreeze(model, train_batchnorm=False)
+
+# %% [markdown]
+# ## 6. Lower rates for earlier layers
+#
+# An edge is an edge, in photos and in drawings. The first layers are right
+# already. So each group trains at ten times the rate of the one before it.
+
+# %%
+multipliers = keras_fast.layer_multipliers(model, [0.01, 0.1, 1.0])
+compile_model(model, multipliers)
+print(keras_fast.training_plan(model))
+
+# %% [markdown]
+# The column `rate` shows it. AdamW's own rate is the last group's, and every
+# schedule scales all of them together.
+#
+# ## 7. Find a rate for all of it
+#
+# It is another training now, with other layers. So ask again.
+#
+# The head is trained already, so the curve may have no clear fall. Then the
+# rule says `None` and invents nothing, and the head's rate stays.
+
+# %% alt="The finder's curve for all layers"
+found = keras_fast.lr_find(
+    model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=25
+)
+highest = found.suggestions["highest"]
+ax = found.plot(skip_start=3, skip_end=1)
+
+# %%
+print("highest:", highest and f"{highest:.1e}", "- the head's:", f"{rate:.1e}")
+rate = highest or rate
+note("7 find a rate for all")
+
+# %% [markdown]
+# ## 8. Train all of it, in cycles
+#
+# The second cycle is twice as long as the first. At the end of each the rate
+# is near zero and the model at rest: a good moment to keep a copy.
+# `SnapshotEnsemble` does.
+
+# %%
+recorder, snapshots = Recorder(), SnapshotEnsemble(folder + "/snapshots")
+history = model.fit(
+    augmented,
+    epochs=SGDR.num_epochs(2, cycle_len=1, cycle_mult=2),
+    callbacks=[SGDR(rate, cycle_len=1, cycle_mult=2), snapshots, recorder],
+    verbose=2,
+)
+note("8 train all")
+
+# %% alt="Learning rate of the last group at every update, in two cycles"
+ax = recorder.plot_schedule()
+
+# %% [markdown]
+# ## What was gained
+#
+# Two more rows: the trained model asked about each picture and its mirror
+# image, and the mean of the copies from both cycles.
+
+# %%
+mirrored = keras_fast.predict_tta(model, x_valid, inference.flips())
+ensemble = snapshots.predict(x_valid, verbose=0)
+
+print("step                   seconds  accuracy")
+for step, seconds, right in table:
+    print(f"{step:<22} {seconds:>7.1f}  {right:>8.3f}")
+print(f"{'  with mirror images':<30}  {accuracy(mirrored):>8.3f}")
+print(f"{'  mean of snapshots':<30}  {accuracy(ensemble):>8.3f}")
+
+# %% [markdown]
+# Steps 1 to 3 take a few seconds and bring nearly all of it. That is the
+# first thing to remember: train the head on features before anything else.
+#
+# What the later steps add depends on how far your pictures are from ImageNet,
+# and on how many there are. On few pictures it can be less than chance moves
+# the figures. [Benchmarks](../benchmarks.md) has the same steps on more
+# pictures and several splits (`benchmarks/transfer.py`).
+#
+# `fine_tune` is the short form: it trains the head, unfreezes, and trains
+# everything with a rate for each group.
