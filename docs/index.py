@@ -61,7 +61,7 @@ warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 # %%
 FOLDER = "examples/data/clipart"
 CLASSES = ["animal", "food"]
-SIZE = 128  # pixels, as large as these drawings are
+SIZE = 96  # pixels; smaller than the drawings, so that this page is quick
 
 
 def load(part, shuffle):
@@ -157,7 +157,7 @@ augmented = train.map(lambda x, y: (augment(x, training=True), y)).prefetch(2)
 history = keras_fast.fine_tune(
     model,
     augmented,
-    freeze_epochs=3,
+    freeze_epochs=2,
     epochs=2,
     base_lr=found.suggestion,
     train_batchnorm=False,

@@ -127,17 +127,15 @@ print(keras_fast.training_plan(model))
 # gradient that is ten times smaller gives the same step. What has to be scaled
 # is the step.
 #
-# ## Three trainings from the same start
+# ## Two trainings from the same start
 #
-# First everything at one rate. Then two sets of groups: a tenth for all but the
-# head, and a factor of a hundred from first to last, as in fastai's
-# `fine_tune`. The head is trained already, so all of them take a lower rate
-# than it had.
+# First everything at one rate. Then groups: a factor of a hundred from first to
+# last, as in fastai's `fine_tune`. The head is trained already, so both take a
+# lower rate than it had.
 
 # %%
 ways = {
     "all at 3e-4": [3e-4, 3e-4, 3e-4],
-    "slice(3e-4)": slice(3e-4),
     "slice(3e-6, 3e-4)": slice(3e-6, 3e-4),
 }
 for name, rates in ways.items():

@@ -33,7 +33,7 @@ warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 
 # %%
 FOLDER = "examples/data/clipart"
-SIZE = 96  # small, so that this page is quick
+SIZE = 64  # small, so that this page is quick
 
 
 def load(part, shuffle):

@@ -37,7 +37,7 @@ keras.utils.set_random_seed(0)
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 logging.getLogger("tensorflow").setLevel("ERROR")
 
-SIZE = 96
+SIZE = 64  # small, so that this page is quick
 CLASSES = ["animal", "food"]
 
 

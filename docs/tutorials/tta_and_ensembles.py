@@ -79,7 +79,7 @@ def tell(name, probabilities):
     print(f"{name:<22} accuracy {accuracy:.3f}, loss {loss:.3f}")
 
 
-def train_head(*callbacks, rate=5e-3, epochs=12, seed=0):
+def train_head(*callbacks, rate=5e-3, epochs=6, seed=0):
     keras.utils.set_random_seed(seed)
     head.set_weights(untrained)
     head.compile(
@@ -112,10 +112,10 @@ tell("plain", train_head())
 
 # %%
 recorder, snapshots = Recorder(), SnapshotEnsemble(tempfile.mkdtemp())
-last = train_head(SGDR(5e-3, cycle_len=3), snapshots, recorder)
+last = train_head(SGDR(5e-3, cycle_len=2), snapshots, recorder)
 print([path.name for path in snapshots.members])
 
-# %% alt="The learning rate in four cycles of equal length"
+# %% alt="The learning rate in three cycles of equal length"
 ax = recorder.plot_schedule()
 
 # %%
@@ -147,7 +147,7 @@ print(ensemble.predict(pictures, verbose=0).shape)
 # for.
 
 # %%
-averaging = WeightAveraging(start=4, x=x_train, batch_size=32)
+averaging = WeightAveraging(start=3, x=x_train, batch_size=32)
 tell("averaged weights", train_head(averaging))
 print(averaging.num_averaged, "epochs averaged")
 
@@ -190,13 +190,13 @@ tell("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips))
 # %%
 results = []
 for seed in range(3):
-    averaging = WeightAveraging(start=4, x=x_train, batch_size=32)
+    averaging = WeightAveraging(start=3, x=x_train, batch_size=32)
     snapshots = SnapshotEnsemble(tempfile.mkdtemp())
     results.append(
         [
             measure(train_head(seed=seed)),
             measure(train_head(averaging, seed=seed)),
-            measure(train_head(SGDR(5e-3, cycle_len=3), snapshots, seed=seed)),
+            measure(train_head(SGDR(5e-3, cycle_len=2), snapshots, seed=seed)),
             measure(snapshots.predict(x_valid, verbose=0)),
         ]
     )
