@@ -5,6 +5,8 @@
 PYTHON ?= python3
 # Passed on to pytest: make test ARGS="-k one_cycle".
 ARGS ?=
+# What `make test-torch` runs; with CORE=tests everything.
+CORE ?= tests/test_*.py tests/callbacks tests/layers tests/optimizers tests/training
 
 BIN := .venv/bin
 # Two at a time, a file each: models that a file's tests share are built once.
@@ -45,7 +47,7 @@ test-jax: .venv/.stamp-jax
 
 # With a thread each: PyTorch's would wait for each other.
 test-torch: .venv/.stamp-torch
-	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress and not once" $(ARGS)
+	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress and not once" $(CORE) $(ARGS)
 
 # With KerasHub and KerasCV; other tests pass them by.
 test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-dev
