@@ -87,9 +87,9 @@ def compile_model(model, multipliers=None):
     optimizer = keras.optimizers.AdamW(weight_decay=0.01)
     if multipliers is not None:
         optimizer = DiscriminativeOptimizer(optimizer, multipliers)
-    model.compile(
-        optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    # Keras would trace the step twice: once to build this, once to use it.
+    optimizer.build(model.trainable_variables)
 
 
 base = models.efficientnet_lite0(include_top=False)
