@@ -110,7 +110,7 @@ def eight_steps(
     # 7. Find a rate for all of it. The head is trained already: where no rate
     # clearly lowers the loss, the one found for the head stays.
     found = keras_fast.lr_find(
-        model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=30
+        model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=50
     )
     rate = found.suggestions["highest"] or rate
     tell("7 find a rate for all layers", found, rate)
