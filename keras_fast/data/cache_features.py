@@ -182,7 +182,7 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
 
 
 def _check_body(body: keras.Model, num_views: int) -> None:
-    # A subclassed model can not say.
+    # A subclassed model cannot say.
     outputs = getattr(body, "outputs", [None])
     if len(outputs) != 1:
         raise ValueError(
