@@ -281,7 +281,10 @@ def test_nan_stays_nan(tmp_path):
     body, _ = split_head(model())
     x = other(X, 3, np.nan)
     features = cache_features(body, x, directory=tmp_path).arrays()[0]
-    assert np.isnan(features).any(axis=1).tolist() == [i == 3 for i in range(8)]
+    # oneDNN's relu turns NaN into a number on some processors.
+    right = np.isnan(body.predict(x, verbose=0))
+    assert not right[[0, 1, 2, 4, 5, 6, 7]].any()
+    np.testing.assert_array_equal(np.isnan(features), right)
 
 
 @pytest.mark.tensorflow_only

@@ -233,8 +233,14 @@ def test_a_second_call_traces_nothing():
 def test_a_nan_stays_in_its_row():
     x = PICTURES.copy()
     x[3, 0, 0, 0] = np.nan
-    found = predict_tta(classifier(), x, flips())
-    assert np.flatnonzero(np.isnan(found).any(1)).tolist() == [3]
+    model = classifier()
+    # oneDNN's relu turns NaN into a number on some processors.
+    right = model.predict(x, verbose=0), model.predict(x[:, :, ::-1], verbose=0)
+    assert np.isfinite(np.delete(right, 3, axis=1)).all()
+    found = predict_tta(model, x, flips())
+    np.testing.assert_allclose(
+        found, 0.25 * right[0] + 0.75 * right[1], rtol=1e-5
+    )
 
 
 @pytest.mark.tensorflow_only
