@@ -24,7 +24,7 @@ from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.inference.tta import predict_tta
 from keras_fast.layer_groups import layer_groups, layer_multipliers
 from keras_fast.split_head import split_head
-from keras_fast.training.fine_tune import fine_tune
+from keras_fast.training.fine_tune import FineTuneHistory, fine_tune
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.training_plan import training_plan
@@ -35,6 +35,7 @@ __all__ = [
     "CorruptFileError",
     "FeatureCache",
     "FileVersionError",
+    "FineTuneHistory",
     "LRFinderResult",
     "__version__",
     "cache_features",

@@ -6,10 +6,13 @@ from typing import Any
 
 import keras
 from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters.array_slicing import (
+    train_validation_split,
+)
 
 from keras_fast._checks import no_batch
 
-__all__ = ["batches", "is_endless"]
+__all__ = ["batches", "is_endless", "weighted_batches", "without_validation"]
 
 
 def batches(
@@ -34,10 +37,33 @@ def batches(
     Raises:
         ValueError: There is no end to the data, or no batch in it.
     """
+    given = weighted_batches(x, y, batch_size=batch_size, steps=steps)
+    return ((inputs, targets) for inputs, targets, _ in given)
+
+
+def weighted_batches(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    class_weight: dict[int, float] | None = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+) -> Iterator[tuple[Any, Any, Any]]:
+    """As `batches`, with the weights of the samples, or None, as the third.
+
+    Weights of classes become weights of samples, as in `fit()`.
+    """
     if steps is None:
         _check_end(x)
     data = get_data_adapter(
-        x, y, batch_size=batch_size, steps_per_epoch=steps, shuffle=False
+        x,
+        y,
+        sample_weight,
+        batch_size=batch_size,
+        steps_per_epoch=steps,
+        shuffle=False,
+        class_weight=class_weight,
     )
     data.on_epoch_begin()
     batch = None
@@ -45,11 +71,22 @@ def batches(
         ends = [end for end in (steps, data.num_batches) if end is not None]
         iterator = data.get_numpy_iterator()
         for batch in itertools.islice(iterator, min(ends, default=None)):
-            yield keras.utils.unpack_x_y_sample_weight(batch)[:2]
+            yield keras.utils.unpack_x_y_sample_weight(batch)
     finally:
         data.on_epoch_end()
     if batch is None:
         raise no_batch(f"x={type(x).__name__}")
+
+
+def without_validation(
+    x: Any, y: Any, sample_weight: Any, share: float
+) -> tuple[Any, Any]:
+    """What `fit()` makes of `validation_split`: data to train on, and the rest.
+
+    Returns:
+        Two tuples (x, y, sample_weight).
+    """
+    return train_validation_split((x, y, sample_weight), share)
 
 
 def is_endless(x: Any) -> bool:

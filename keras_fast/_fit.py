@@ -12,7 +12,12 @@ from typing import Any
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-__all__ = ["begin_at", "callbacks_of_this_fit", "is_in_a_fit"]
+__all__ = [
+    "batches_of_this_fit",
+    "begin_at",
+    "callbacks_of_this_fit",
+    "is_in_a_fit",
+]
 
 
 def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
@@ -20,6 +25,12 @@ def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
     frame = inspect.currentframe()
     found = next(_held(frame, keras.callbacks.CallbackList), None)
     return found.callbacks if found is not None else []
+
+
+def batches_of_this_fit() -> int | None:
+    """Batches in an epoch of the `fit()` that called, as far as it knows."""
+    epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
+    return epoch.num_batches
 
 
 def is_in_a_fit(

@@ -18,7 +18,7 @@ from keras import ops
 
 from keras_fast._unwrap import chain, innermost, scope
 
-__all__ = ["rebind", "scale_updates", "scaled_updates"]
+__all__ = ["averaged_updates", "rebind", "scale_updates", "scaled_updates"]
 
 # Where Keras keeps the means of `use_ema`.
 AVERAGE = "_model_variables_moving_average"
@@ -88,6 +88,46 @@ def scaled_updates(
     finally:
         for name in added:
             del optimizer.__dict__[name]
+
+
+@contextlib.contextmanager
+def averaged_updates(
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[keras.Variable],
+    everything: Sequence[keras.Variable],
+) -> Iterator[list[keras.Variable] | None]:
+    """Have the optimizer average the weights, as with `use_ema`, for a while.
+
+    Args:
+        optimizer: An optimizer, with others around it or not. Its
+            `ema_momentum` may be set until the step is traced.
+        variables: Those that train.
+        everything: All that might.
+
+    Yields:
+        The averages, one for each of `variables`; None if the optimizer
+        averages anyway, as its user has told it to.
+    """
+    leaf: Any = innermost(optimizer)
+    if leaf.use_ema:
+        yield None
+        return
+    before = leaf.ema_momentum
+    leaf.use_ema = True
+    if not leaf.built:
+        with scope(leaf), keras.name_scope(optimizer.name):
+            optimizer.build(list(variables))
+    else:
+        rebind(optimizer, variables, everything)
+    try:
+        yield getattr(leaf, AVERAGE)
+    finally:
+        leaf.use_ema, leaf.ema_momentum = False, before
+        rebind(optimizer, variables, everything)
+        stash = leaf.__dict__["_slots_of_variables"]
+        for key in [key for key in stash if key[1] == AVERAGE]:
+            del stash[key]
+        leaf.__dict__.pop(AVERAGE, None)
 
 
 class _ScaledUpdates:

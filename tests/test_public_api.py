@@ -22,6 +22,7 @@ PUBLIC = {
         "CorruptFileError",
         "FeatureCache",
         "FileVersionError",
+        "FineTuneHistory",
         "LRFinderResult",
         "__version__",
         "cache_features",
@@ -58,7 +59,13 @@ PUBLIC = {
         "SnapshotEnsemble",
         "WeightAveraging",
     ],
-    "keras_fast.data": ["AugTransforms", "mix", "show_batch", "verify_images"],
+    "keras_fast.data": [
+        "AugTransforms",
+        "load_images",
+        "mix",
+        "show_batch",
+        "verify_images",
+    ],
     "keras_fast.inference": [
         "ConfusionMatrix",
         "GradCAM",

@@ -25,17 +25,23 @@ def image_classifier(
     *,
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
     weights: str | os.PathLike | None = "imagenet",
-    head_units: int = 512,
-    dropout: float = 0.5,
+    head_units: int | None = None,
+    dropout: float | None = None,
     activation: str | None = "softmax",
 ) -> keras.Model:
-    """A classifier of pictures on a network that is trained already.
+    """An image classifier on a pretrained network.
 
-    It takes raw pixels, 0 to 255, of any size, and prepares them itself. Its
-    head is fast.ai's: the maximum and the mean of each feature map, side by
-    side, then twice batch normalization, dropout and a dense layer. The head
-    is the last group of `layer_groups(model)`. All that is before it starts
-    frozen; `unfreeze(model)` lets it train.
+    It takes raw pixels, 0 to 255, of any size, and preprocesses them itself.
+    Its head is linear: the mean of each feature map, batch normalization and a
+    dense layer, whose kernel starts at zero. The head is the last group of
+    `layer_groups(model)`. Everything before it starts frozen;
+    `unfreeze(model)` lets it train.
+
+    With `head_units=512` the head is fastai's: the maximum and the mean of
+    each feature map, side by side, then twice batch normalization, dropout and
+    a dense layer. On a few hundred images the linear head was more accurate in
+    every benchmark; try fastai's with thousands of images, or where classes
+    are combinations of what the network tells apart.
 
     Args:
         backbone: Name of a `keras.applications` network, or any model that
@@ -52,9 +58,10 @@ def image_classifier(
         weights: Of a backbone given by name: "imagenet" or None, which is
             random. Or the path of weights saved from the backbone, without
             its top. A model keeps its own, unless a path is given.
-        head_units: Units of the first dense layer.
-        dropout: Dropped before the last layer. Before the first dense layer
-            it is half of it.
+        head_units: Units of a hidden layer in the head; None for a linear
+            head.
+        dropout: Share dropped before the last layer, and half of it before
+            the hidden layer. None is 0.5 with a hidden layer, else 0.
         activation: "softmax" for one class a picture, "sigmoid" for several
             or none, None for logits.
 
@@ -72,7 +79,7 @@ def image_classifier(
         >>> model.output_shape
         (None, 10)
         >>> [len(group) for group in keras_fast.layer_groups(model)]
-        [52, 52, 4]
+        [52, 52, 2]
 
     Reference:
 
@@ -81,23 +88,17 @@ def image_classifier(
     channels_last()
     _check(num_classes, activation)
     shape = image_shape(input_shape)
-    rate = share("dropout", dropout)
-    units = whole("head_units", head_units)
+    units = None if head_units is None else whole("head_units", head_units)
+    default = 0.0 if units is None else 0.5
+    rate = default if dropout is None else share("dropout", dropout)
     base, mode = _base(backbone, weights)
     base = any_size(with_channels(base, shape[-1]))
     _check_size(base, shape)
     base.trainable = False
     inputs = keras.Input((None, None, shape[-1]), name="image")
     x = base(prepare(inputs, mode))
-    pools = [
-        keras.layers.GlobalMaxPooling2D(name="max_pool")(x),
-        keras.layers.GlobalAveragePooling2D(name="average_pool")(x),
-    ]
-    x = keras.layers.Concatenate(name="pools")(pools)
-    x = _dropped(x, rate / 2, "hidden")
-    x = _dense(units, "hidden", activation="relu")(x)
-    x = _dropped(x, rate, "scores")
-    scores = _dense(num_classes, "scores", activation, dtype="float32")(x)
+    x = _linear(x, rate) if units is None else _hidden(x, units, rate)
+    scores = _scores(num_classes, activation, zeros=units is None)(x)
     return keras.Model(inputs, scores, name="image_classifier")
 
 
@@ -115,21 +116,45 @@ def _base(
     return base, mode
 
 
+def _linear(x: Any, rate: float) -> Any:
+    x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
+    return _dropped(x, rate, "scores")
+
+
+def _hidden(x: Any, units: int, rate: float) -> Any:
+    pools = [
+        keras.layers.GlobalMaxPooling2D(name="max_pool")(x),
+        keras.layers.GlobalAveragePooling2D(name="average_pool")(x),
+    ]
+    x = keras.layers.Concatenate(name="pools")(pools)
+    x = _dropped(x, rate / 2, "hidden")
+    x = keras.layers.Dense(
+        units,
+        "relu",
+        use_bias=False,  # the normalization before it has one
+        kernel_initializer="he_normal",
+        name="hidden",
+    )(x)
+    return _dropped(x, rate, "scores")
+
+
 def _dropped(x: Any, rate: float, name: str) -> Any:
     # Keras's own momentum, 0.99, is too slow for a few epochs.
     x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+    if not rate:
+        return x
     return keras.layers.Dropout(rate, name=f"{name}_dropout")(x)
 
 
-def _dense(units: int, name: str, activation: str | None, **dtype: str) -> Any:
-    # Without bias: the normalization before it has one.
+def _scores(num_classes: int, activation: str | None, zeros: bool) -> Any:
     return keras.layers.Dense(
-        units,
+        num_classes,
         activation,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-        **dtype,
+        use_bias=zeros,
+        # At random, it would add noise that training hardly takes away.
+        kernel_initializer="zeros" if zeros else "he_normal",
+        name="scores",
+        dtype="float32",
     )
 
 

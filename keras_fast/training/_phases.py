@@ -1,61 +1,119 @@
-"""How is a run of several fits still one run?"""
+"""How are several fits one training to its callbacks?"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
+from keras_fast._fit import batches_of_this_fit
 from keras_fast.callbacks.one_cycle import OneCycle
-from keras_fast.schedules import join
 
-__all__ = ["OneCycleFrom", "check_not_given", "joined"]
+__all__ = ["OneCycleBetween", "OneTraining", "check_not_given"]
 
 Schedule = Callable[[float], float]
 
 
-class OneCycleFrom(OneCycle):
-    """One cycle over the epochs from `first_epoch` to the last.
+class OneCycleBetween(OneCycle):
+    """One cycle over the epochs from `first` to `last` of a longer training."""
 
-    With `initial_epoch=first_epoch` a fit counts its epochs on from the one
-    before it, and still has a whole cycle to itself.
-    """
-
-    def __init__(self, first_epoch: int, max_lr: float, **kwargs: Any):
+    def __init__(self, first: int, last: int, max_lr: float, **kwargs: Any):
         super().__init__(max_lr, **kwargs)
-        self._first_epoch = first_epoch
+        self._between = (first, last)
 
     def _functions(
         self, num_updates: int, epochs: float | None
     ) -> dict[str, Schedule]:
+        start, end = (epoch / (epochs or 1) for epoch in self._between)
+
+        def within(schedule: Schedule) -> Schedule:
+            def shifted(progress: float) -> float:
+                share = (progress - start) / (end - start)
+                return schedule(min(max(share, 0.0), 1.0))
+
+            return shifted
+
         cycle = super()._functions(num_updates, epochs)
-        before = self._first_epoch / (epochs or 1)
-        if not before:
-            return cycle
-        shares = (before, 1 - before)
-        return {name: join(shares, (f, f)) for name, f in cycle.items()}
+        return {name: within(schedule) for name, schedule in cycle.items()}
 
 
-def check_not_given(fit_kwargs: dict[str, Any], *names: str) -> None:
-    """Refuse what a recipe says to `fit()` itself."""
+class OneTraining(keras.callbacks.CallbackList):
+    """The user's callbacks, to which several fits are one training.
+
+    They hear of the begin of the first fit and of the end of the last. Each
+    fit has callbacks of its own besides, which run before them.
+
+    Args:
+        model: The model.
+        callbacks: What the user gave as `callbacks`, as in `fit()`.
+        history: Records all fits.
+        epochs: Epochs of all fits.
+        verbose: As in `fit()`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        callbacks: Any,
+        history: keras.callbacks.History,
+        epochs: int,
+        verbose: Any,
+    ):
+        given = keras.tree.flatten(callbacks) if callbacks else []
+        super().__init__(
+            [*given, history],
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=model,
+            epochs=epochs,
+            steps=None,
+            verbose=verbose,
+        )
+        self._given = self.callbacks
+        self._own: list[keras.callbacks.Callback] = []
+        self._epochs = epochs
+        self._begun = self._last = self.ended = False
+
+    def fit(
+        self,
+        first: int,
+        last: int,
+        *own: keras.callbacks.Callback,
+        **fit_kwargs: Any,
+    ) -> None:
+        """Train from epoch `first` to `last`, with callbacks for this part."""
+        self._own, self._last = list(own), last == self._epochs
+        self.callbacks = [*own, *self._given]
+        for callback in own:
+            callback.set_model(self.model)
+        self.model.fit(
+            initial_epoch=first, epochs=last, callbacks=self, **fit_kwargs
+        )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        # Keras tells `steps` only to a list that it makes itself.
+        steps = batches_of_this_fit()
+        self.set_params({**self.params, "steps": steps})
+        self._tell(super().on_train_begin, logs, not self._begun)
+        self._begun = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.ended = self._last or self.model.stop_training
+        self._tell(super().on_train_end, logs, self.ended)
+
+    def _tell(self, hook: Callable[[Any], None], logs: Any, all_: bool) -> None:
+        everyone = self.callbacks
+        self.callbacks = everyone if all_ else self._own
+        try:
+            hook(logs)
+        finally:
+            self.callbacks = everyone
+
+
+def check_not_given(fit_kwargs: dict[str, Any], names: Iterable[str]) -> None:
+    """Refuse what a recipe passes to `fit()` itself."""
     for name in names:
         if name in fit_kwargs:
             raise ValueError(
                 f"`{name}` must not be given: the recipe sets it for each of "
                 f"its fits. Leave it out. Received: {name}={fit_kwargs[name]!r}"
             )
-
-
-def joined(
-    model: keras.Model, histories: Iterable[keras.callbacks.History]
-) -> keras.callbacks.History:
-    """One History over all; it becomes the model's."""
-    whole = keras.callbacks.History()
-    whole.set_model(model)
-    whole.on_train_begin()
-    for history in histories:
-        whole.set_params(history.params)
-        whole.epoch += history.epoch
-        for name, values in history.history.items():
-            whole.history.setdefault(name, []).extend(values)
-    model.history = whole
-    return whole

@@ -6,7 +6,11 @@ from typing import Any
 import keras
 
 from keras_fast._checks import compiled, function, positive, several, whole
-from keras_fast.training._phases import OneCycleFrom, check_not_given, joined
+from keras_fast.training._phases import (
+    OneCycleBetween,
+    OneTraining,
+    check_not_given,
+)
 from keras_fast.training.lr_find import lr_find
 
 __all__ = ["progressive_resizing"]
@@ -88,34 +92,46 @@ def progressive_resizing(
     """
     compiled(model)
     function("data", data)
-    check_not_given(fit_kwargs, "initial_epoch")
-    sizes = [whole("sizes", size) for size in several("sizes", sizes)]
-    lengths = [whole("epochs", n) for n in _each("epochs", epochs, len(sizes))]
-    rates = _each("max_lr", max_lr, len(sizes))
-    rates = [r if r is None else positive("max_lr", r) for r in rates]
-    callbacks = list(fit_kwargs.pop("callbacks", None) or ())
-    histories, done = [], 0
-    for size, length, rate in zip(sizes, lengths, rates, strict=True):
+    check_not_given(fit_kwargs, ["initial_epoch"])
+    plan = _plan(sizes, epochs, max_lr)
+    history = keras.callbacks.History()
+    callbacks = fit_kwargs.pop("callbacks", None)
+    verbose = fit_kwargs.get("verbose", "auto")
+    total = sum(length for _, length, _ in plan)
+    training = OneTraining(model, callbacks, history, total, verbose)
+    done = 0
+    for size, length, rate in plan:
         x, y = _pair(data(size))
         if rate is None:
             found = {k: v for k, v in fit_kwargs.items() if k in FINDER}
             rate = lr_find(model, x, y, **found).suggestion
         valid = validation_data
-        history = model.fit(
-            x,
-            y,
-            initial_epoch=done,
-            epochs=done + length,
-            validation_data=valid(size) if callable(valid) else valid,
-            callbacks=[OneCycleFrom(done, rate), *callbacks],
-            **fit_kwargs,
-        )
-        count = len(history.epoch)
-        history.history |= {"image_size": [size] * count}
-        history.history |= {"max_lr": [rate] * count}
-        histories.append(history)
-        done += length
-    return joined(model, histories)
+        fit_kwargs |= {
+            "x": x,
+            "y": y,
+            "validation_data": valid(size) if callable(valid) else valid,
+        }
+        last = done + length
+        cycle = OneCycleBetween(done, last, rate)
+        training.fit(done, last, cycle, **fit_kwargs)
+        for name, value in (("image_size", size), ("max_lr", rate)):
+            values = [value] * (len(history.epoch) - done)
+            history.history.setdefault(name, []).extend(values)
+        if training.ended:
+            break
+        done = last
+    return history
+
+
+def _plan(
+    sizes: Any, epochs: Any, max_lr: Any
+) -> list[tuple[int, int, float | None]]:
+    """Size, epochs and rate of each part."""
+    sizes = [whole("sizes", size) for size in several("sizes", sizes)]
+    lengths = [whole("epochs", n) for n in _each("epochs", epochs, len(sizes))]
+    rates = _each("max_lr", max_lr, len(sizes))
+    rates = [r if r is None else positive("max_lr", r) for r in rates]
+    return list(zip(sizes, lengths, rates, strict=True))
 
 
 def _each(name: str, value: Any, count: int) -> list[Any]:

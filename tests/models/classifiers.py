@@ -43,7 +43,7 @@ def functional(**arguments):
 
 
 def classifier(base=None, num_classes=3, **arguments):
-    arguments = {"input_shape": (32, 32, 3), **arguments}
+    arguments = {"input_shape": (32, 32, 3), "head_units": 512, **arguments}
     return image_classifier(base or backbone(), num_classes, **arguments)
 
 

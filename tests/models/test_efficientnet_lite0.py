@@ -58,13 +58,8 @@ def test_is_a_backbone():
     base = efficientnet_lite0(None, include_top=False)
     model = image_classifier(base, 3)
     *_, head = layer_groups(model)
-    assert [layer.name for layer in head] == [
-        "hidden_bn",
-        "hidden",
-        "scores_bn",
-        "scores",
-    ]
-    assert len(model.trainable_variables) == 6
+    assert [layer.name for layer in head] == ["scores_bn", "scores"]
+    assert len(model.trainable_variables) == 4
 
 
 def test_weights_from_a_path(tmp_path):

@@ -64,6 +64,27 @@ def test_output_equals_numpy():
     )
 
 
+def test_without_hidden_units_the_head_is_linear():
+    model = classifier(head_units=None)
+    pool, norm, dense = model.layers[2:]
+    assert pool.output.shape == (None, 6)
+    assert norm.momentum == 0.9
+    pixels = PIXELS[..., :3] / 1000
+    np.testing.assert_allclose(numbers(model(pixels)), 1 / 3, rtol=1e-6)
+    rng = np.random.default_rng(3)
+    for variable in norm.variables + dense.variables:
+        variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    gamma, beta, mean, variance = map(numbers, norm.weights)
+    x = numbers(features(model)(pixels)).mean((1, 2))
+    x = (x - mean) / np.sqrt(variance + norm.epsilon) * gamma + beta
+    x = np.exp(x @ numbers(dense.kernel) + numbers(dense.bias))
+    np.testing.assert_allclose(
+        numbers(model(pixels)), x / x.sum(1, keepdims=True), rtol=2e-4
+    )
+    dropped = classifier(head_units=None, dropout=0.3)
+    assert dropped.layers[4].rate == 0.3
+
+
 @pytest.mark.parametrize("size", [(None, None), (32, 32)])
 @pytest.mark.parametrize("build", [backbone, functional])
 def test_any_backbone_takes_pictures_of_any_size(build, size, tmp_path):

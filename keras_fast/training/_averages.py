@@ -1,0 +1,78 @@
+"""Which weights does a recipe end with?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._unwrap import innermost
+
+__all__ = ["Averages"]
+
+
+class Averages(keras.callbacks.Callback):
+    """Validates and ends with averages of the weights, the best if validated.
+
+    The optimizer makes the averages, see `averaged_updates`. From the first
+    batch of validation to the next epoch they are the model's weights, so that
+    other callbacks save what was validated.
+
+    Args:
+        averages: One for each variable that trains; None for no averaging.
+        num_epochs: Number of updates that an average is over, in epochs.
+        best: The lowest validation loss before, or None without validation.
+    """
+
+    def __init__(
+        self,
+        averages: Sequence[keras.Variable] | None,
+        num_epochs: float,
+        best: float | None = None,
+    ):
+        super().__init__()
+        self._averages, self._num_epochs = averages, num_epochs
+        self._hidden: list[np.ndarray] | None = None
+        self._lowest, self._best = best, None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = self.model
+        if self._averages is not None:
+            updates = max(self._num_epochs * self.params["steps"], 1)
+            leaf: Any = innermost(model.optimizer)
+            # Read when the step is traced, which is at its first batch.
+            leaf.ema_momentum = 1 - 1 / updates
+        if self._lowest is not None:
+            self._best = model.get_weights()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._hidden is not None:
+            _assign(self.model.trainable_variables, self._hidden)
+            self._hidden = None
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._show()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._show()
+        loss = (logs or {}).get("val_loss")
+        known = self._lowest is not None and loss is not None
+        if known and loss < self._lowest:
+            self._lowest, self._best = loss, self.model.get_weights()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._best is not None:
+            self.model.set_weights(self._best)
+
+    def _show(self) -> None:
+        """Put the averages into the model."""
+        if self._averages is None or self._hidden is not None:
+            return
+        trained = self.model.trainable_variables
+        self._hidden = [np.array(v.numpy()) for v in trained]
+        _assign(trained, [v.numpy() for v in self._averages])
+
+
+def _assign(variables: Sequence[keras.Variable], values: Any) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,111 @@
+"""What does a frozen body make of this data, held in memory?"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_fast._batches import weighted_batches
+
+__all__ = ["Features", "NoFeatures", "features"]
+
+# All views together: 400,000 images of 1,280 numbers.
+MOST_BYTES = 2 << 30
+
+
+class NoFeatures(Exception):
+    """Features can't be computed once for this data; says why."""
+
+
+class Features(NamedTuple):
+    """Features, targets and weights of samples, one row a sample and view."""
+
+    x: Any
+    y: Any
+    sample_weight: Any
+    batch_size: int
+    num_views: int
+
+
+def features(
+    body: keras.Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    num_views: int,
+    **how: Any,
+) -> Features:
+    """Run the body over the data, in views where they differ.
+
+    Data that is augmented anew at each pass gives another view each time. Data
+    that is not is recognized by its first batch, and passed over once.
+
+    Args:
+        body: A model with one output.
+        x: Data, as `fit()` takes it.
+        y: As in `fit()`.
+        sample_weight: As in `fit()`.
+        num_views: How many views at most.
+        **how: `batch_size`, `class_weight` and `steps`, see
+            `weighted_batches`.
+
+    Raises:
+        NoFeatures: The data can be read only once, or there is not enough
+            memory for one view.
+    """
+    if isinstance(x, Iterator):
+        raise NoFeatures("`x` can be read only once")
+    parts: list[tuple[Any, Any, Any]] = []
+    seen: set[int] = set()
+    num_bytes = rows_at_once = views = 0
+    for view in range(num_views):
+        part = []
+        given = weighted_batches(x, y, sample_weight, **how)
+        for inputs, targets, weights in given:
+            checksums = _checksums(inputs)
+            if view and not part and seen.intersection(checksums):
+                break  # no other view
+            if not view:
+                seen.update(checksums)
+            rows_at_once = max(rows_at_once, len(checksums))
+            made = _run(body, inputs, rows_at_once)
+            num_bytes += made.nbytes
+            if num_bytes > MOST_BYTES:
+                part = []
+                break
+            part.append((made, targets, weights))
+        if not part:
+            break
+        parts += part
+        views += 1
+    if not parts:
+        raise NoFeatures(
+            f"features of `x` take more than {MOST_BYTES >> 20} MiB of memory"
+        )
+    return Features(
+        *map(_joined, zip(*parts, strict=True)), rows_at_once, views
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """One structure of arrays of many, or None for none."""
+    if parts[0] is None:
+        return None
+    return keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
+
+
+def _run(body: keras.Model, inputs: Any, size: int) -> np.ndarray:
+    """Features of one batch, filled up to a size for which there is a trace."""
+    count = len(keras.tree.flatten(inputs)[0])
+    rows = np.minimum(np.arange(size), count - 1)
+    filled = keras.tree.map_structure(lambda array: array[rows], inputs)
+    return np.asarray(body.predict_on_batch(filled))[:count]
+
+
+def _checksums(inputs: Any) -> list[int]:
+    """One number a sample."""
+    array = np.ascontiguousarray(keras.tree.flatten(inputs)[0])
+    return [zlib.crc32(row.tobytes()) for row in array]

@@ -1,0 +1,181 @@
+"""How does a head come to where a regularized linear model would be?
+
+In many short epochs on what the frozen body computes once. Adam from a last
+layer of zeros does as well as a logistic regression whose penalty is chosen by
+cross-validation: few small steps are the penalty. An initialization at random
+would stay where the features say nothing of it, as noise in each prediction.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._unwrap import scope
+from keras_fast.batch_norm import batch_norms, update_batch_norm
+from keras_fast.callbacks import OneCycle
+from keras_fast.split_head import split_head
+from keras_fast.training._features import Features, NoFeatures, features
+
+__all__ = ["train_head", "validated"]
+
+PEAK = 1e-3
+QUIET = {"verbose": 0, "return_dict": True}
+Metrics = dict[str, float]
+
+
+def train_head(
+    model: keras.Model,
+    data: Mapping[str, Any],
+    epochs: int,
+    num_views: int,
+) -> tuple[keras.callbacks.History, Metrics | None]:
+    """Train the model's head on features of its body.
+
+    Args:
+        model: The compiled model.
+        data: What `fit()` takes.
+        epochs: Passes over one view.
+        num_views: Views of augmented data.
+
+    Returns:
+        The History, and with validation data what a linear model on the same
+        features reaches there.
+
+    Raises:
+        NoFeatures: There can be none; says why.
+    """
+    if type(model).train_step is not keras.Model.train_step:
+        raise NoFeatures("the model has a `train_step` of its own")
+    try:
+        body, head = split_head(model)
+    except ValueError as error:
+        raise NoFeatures(str(error)) from error
+    names = ("y", "sample_weight", "class_weight", "batch_size")
+    how = {name: data.get(name) for name in names}
+    steps = data.get("steps_per_epoch")
+    given = features(body, data["x"], num_views=num_views, steps=steps, **how)
+    if given.y is None:
+        raise NoFeatures("`x` has no labels")
+    history = _fit(model, head, given, epochs)
+    if _validation(data) is None:
+        return history, None
+    if _is_linear(head):
+        return history, validated(model, data)
+    linear = _linear(head, given)
+    _fit(model, linear, given, epochs, metrics=_metrics(model))
+    there = features(
+        body,
+        *keras.utils.unpack_x_y_sample_weight(_validation(data)),
+        num_views=1,
+        steps=data.get("validation_steps"),
+        batch_size=given.batch_size,
+    )
+    weights = there.sample_weight
+    return history, linear.evaluate(
+        there.x, there.y, sample_weight=weights, **QUIET
+    )
+
+
+def validated(model: keras.Model, data: Mapping[str, Any]) -> Metrics:
+    """Loss and metrics on the validation data; empty without."""
+    if _validation(data) is None:
+        return {}
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(_validation(data))
+    sizes = ("validation_batch_size", "batch_size")
+    return model.evaluate(
+        x,
+        y,
+        sample_weight=weights,
+        batch_size=next((data[s] for s in sizes if data.get(s)), None),
+        steps=data.get("validation_steps"),
+        **QUIET,
+    )
+
+
+def _validation(data: Mapping[str, Any]) -> Any:
+    """Validation data, if `fit()` finds it whole afterwards."""
+    validation = data.get("validation_data")
+    return None if isinstance(validation, Iterator) else validation
+
+
+def _fit(
+    model: keras.Model,
+    head: keras.Model,
+    given: Features,
+    epochs: int,
+    metrics: Any = None,
+) -> keras.callbacks.History:
+    """Train this head with the loss that the model is compiled with."""
+    last = _last_dense(head)
+    if last is not None:
+        last.kernel.assign(np.zeros(last.kernel.shape))
+    with scope(model):
+        head.compile(
+            keras.optimizers.AdamW(PEAK, weight_decay=0.01),
+            loss=model.loss,
+            loss_weights=model._compile_loss._user_loss_weights,
+            metrics=metrics,
+            jit_compile=model.jit_compile,
+        )
+    history = head.fit(
+        given.x,
+        given.y,
+        sample_weight=given.sample_weight,
+        batch_size=given.batch_size,
+        epochs=-(-epochs // given.num_views),
+        callbacks=[OneCycle(PEAK)],
+        verbose=0,
+    )
+    if batch_norms(head):
+        rows = len(keras.tree.flatten(given.x)[0])
+        update_batch_norm(head, given.x, batch_size=rows)
+    return history
+
+
+def _linear(head: keras.Model, given: Features) -> keras.Model:
+    """A linear model on the same features, with the same outputs."""
+    last = _last_dense(head)
+    return keras.Sequential(
+        [
+            keras.Input(given.x.shape[1:]),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.Dense(last.units, last.activation, dtype="float32"),
+        ]
+    )
+
+
+def _last_dense(model: keras.Model) -> Any:
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.Model):
+            layer = _last_dense(layer)
+        if isinstance(layer, keras.layers.Dense):
+            return layer
+    return None
+
+
+def _is_linear(head: keras.Model) -> bool:
+    """Whether one dense layer is all that learns of features in a row."""
+    last = _last_dense(head)
+    learns = [
+        layer
+        for layer in head._flatten_layers(include_self=False)
+        if layer.weights
+        and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return len(head.input_shape) == 2 and learns == [last]
+
+
+def _metrics(model: keras.Model) -> Any:
+    """The metrics that the model is compiled with, as they began."""
+
+    def copied(metric: Any) -> Any:
+        if not isinstance(metric, keras.metrics.Metric):
+            return metric
+        return type(metric).from_config(metric.get_config())
+
+    given = model._compile_metrics
+    return keras.tree.map_structure(
+        copied, given._user_metrics if given is not None else None
+    )

@@ -1,0 +1,141 @@
+"""Images from files, against what Keras trains on and against Pillow."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from keras_fast.data import load_images
+
+pytestmark = pytest.mark.once
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (45, 60, 3), dtype=np.uint8)
+WHITE = (255, 255, 255)
+
+
+def save(path, mode="RGB", **how):
+    image = Image.fromarray(PIXELS)
+    if mode in ("RGBA", "LA"):
+        alpha = np.zeros((45, 60), np.uint8)
+        alpha[:, 30:] = 255
+        image.putalpha(Image.fromarray(alpha))
+    if mode == "I;16":
+        image = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
+    else:
+        image = image.convert(mode)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **how)
+    return path
+
+
+FILES = {
+    "photo.jpg": {"quality": 90},
+    "rgb.png": {},
+    "clear.png": {"mode": "RGBA"},
+    "clear_gray.png": {"mode": "LA"},
+    "gray.png": {"mode": "L"},
+    "gray.jpg": {"mode": "L"},
+    "16_bits.png": {"mode": "I;16"},
+    "ink.jpg": {"mode": "CMYK"},
+    "palette.png": {"mode": "P"},
+    "first.gif": {},
+    "windows.bmp": {},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, how in FILES.items():
+        save(tmp_path / "a" / name, **how)
+    return tmp_path
+
+
+@pytest.mark.parametrize("color_mode", ["rgb", "grayscale"])
+@pytest.mark.parametrize("size", [32, (24, 50), (90, 120)])
+def test_bit_for_bit_what_keras_trains_on(folder, size, color_mode):
+    if color_mode == "grayscale":  # TensorFlow decodes these to RGB alone
+        for name in ("first.gif", "ink.jpg", "windows.bmp"):
+            (folder / "a" / name).unlink()
+    data = keras.utils.image_dataset_from_directory(
+        folder,
+        image_size=size if isinstance(size, tuple) else (size, size),
+        color_mode=color_mode,
+        shuffle=False,
+        verbose=False,
+    )
+    right = np.concatenate([x.numpy() for x, _ in data])
+    found = load_images(data.file_paths, size, color_mode=color_mode)
+    assert found.dtype == right.dtype
+    np.testing.assert_array_equal(found, right)
+
+
+def test_what_keras_does_not_see_is_no_other_image(folder):
+    paths = sorted((folder / "a").iterdir())
+    opaque = [p for p in paths if not p.name.startswith("clear")]
+    np.testing.assert_array_equal(
+        load_images(opaque, 32, background=WHITE, upright=True),
+        load_images(opaque, 32),
+    )
+
+
+@pytest.mark.parametrize("color", [WHITE, (10, 200, 30)])
+def test_transparent_pixels_are_laid_on_a_color(tmp_path, color):
+    clear = save(tmp_path / "clear.png", "RGBA")
+    found = load_images([clear], (45, 60), background=color)[0]
+    np.testing.assert_array_equal(found[:, :30], np.full((45, 30, 3), color))
+    np.testing.assert_array_equal(found[:, 30:], PIXELS[:, 30:])
+
+
+def test_half_transparent_and_gray(tmp_path):
+    rgba = np.dstack([PIXELS, np.full((45, 60), 51, np.uint8)])  # a fifth
+    Image.fromarray(rgba).save(tmp_path / "fifth.png")
+    found = load_images([tmp_path / "fifth.png"], (45, 60), background=WHITE)
+    np.testing.assert_allclose(found[0], 0.2 * PIXELS + 204.0, rtol=1e-5)
+    gray = load_images(
+        [tmp_path / "fifth.png"],
+        (45, 60),
+        background=WHITE,
+        color_mode="grayscale",
+    )
+    weights = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(gray[0, ..., 0], found[0] @ weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_as_pillow_turns_them(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "photo.png", exif=exif)
+    with Image.open(path) as image:
+        right = np.asarray(ImageOps.exif_transpose(image))
+    found = load_images([path], right.shape[:2], upright=True)
+    np.testing.assert_array_equal(found[0], right)
+    np.testing.assert_array_equal(load_images([path], (45, 60))[0], PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"paths": []}, ValueError, "`paths` must have at least one path"),
+        ({"paths": "a.png"}, TypeError, r"Pass one as \[path\]"),
+        ({"paths": ["none.png"]}, ValueError, "Received: 'none.png'"),
+        ({"size": 0}, ValueError, "Received: size=0"),
+        ({"size": (1, 2, 3)}, ValueError, "height and width"),
+        ({"color_mode": "rgba"}, ValueError, "Received: color_mode='rgba'"),
+        ({"background": "white"}, ValueError, "Received: background='white'"),
+        ({"background": (0, 0, 256)}, ValueError, "each from 0 to 255"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, error, message):
+    path = save(tmp_path / "rgb.png")
+    arguments = {"paths": [path], "size": 8} | arguments
+    with pytest.raises(error, match=message):
+        load_images(**arguments)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"verify_images\(folder\).*bad\.jpg"):
+        load_images([save(tmp_path / "good.png"), bad], 8)

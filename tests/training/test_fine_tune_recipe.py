@@ -1,0 +1,362 @@
+"""The recipe that `fine_tune` follows unless it is told otherwise."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import BACKEND, adam, data, distance, fit, mlp, state
+from sklearn.linear_model import LogisticRegression
+
+import keras_fast
+from keras_fast import fine_tune, split_head
+from keras_fast.callbacks import OneCycle, Recorder, WeightAveraging
+from keras_fast.training import _features
+
+JIT = BACKEND == "jax"
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 6)).astype("float32")
+Y = (X[:, :2].sum(axis=1) > 0).astype("int64")
+TEST = RNG.normal(size=(40, 6)).astype("float32")
+Y_TEST = (TEST[:, :2].sum(axis=1) > 0).astype("int64")
+
+
+def classifier(hidden=(), **compile_arguments):
+    """A base of a layer, and a head on it."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(20, activation="tanh"),
+            keras.layers.Dense(20, activation="tanh"),
+            *hidden,
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile(
+        "adam",
+        "sparse_categorical_crossentropy",
+        **{"metrics": ["accuracy"], "jit_compile": JIT} | compile_arguments,
+    )
+    return model
+
+
+def tune(model, x=X, y=Y, **arguments):
+    settings = {"epochs": 2, "batch_size": 20, "verbose": 0, "shuffle": False}
+    return fine_tune(model, x, y, **settings | arguments)
+
+
+def values(model):
+    return [np.array(v.numpy()) for v in model.weights]
+
+
+class Calls(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_begin(self, logs=None):
+        self.seen.append(("begin", dict(self.params)))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen.append(epoch)
+
+    def on_train_end(self, logs=None):
+        self.seen.append("end")
+
+
+def test_the_head_comes_to_a_regularized_linear_model():
+    model = classifier()
+    body, head = split_head(model)
+    features, there = (body.predict(x, verbose=0) for x in (X, TEST))
+    before = [v.numpy() for v in body.weights]
+    history = tune(model, base_lr=1e-12, average=0, head_epochs=300)
+    for variable, value in zip(body.weights, before, strict=True):
+        assert distance(variable, value) <= 1e-6
+    regression = LogisticRegression(C=1.0).fit(features, Y)
+    found = head.predict(there, verbose=0).argmax(axis=1)
+    assert np.mean(found == regression.predict(there)) >= 0.9
+    # From zeros, whatever was there.
+    assert history.head.history["loss"][0] <= np.log(2) + 0.05
+
+
+def test_many_epochs_are_as_one_fit_of_the_head_on_its_features():
+    model, same = classifier(), classifier()
+    tune(model, base_lr=1e-12, average=0, head_epochs=6)
+    body, head = split_head(same)
+    head.layers[-1].kernel.assign(np.zeros((20, 2)))
+    head.compile(
+        keras.optimizers.AdamW(1e-3, weight_decay=0.01),
+        "sparse_categorical_crossentropy",
+        jit_compile=JIT,
+    )
+    keras.utils.set_random_seed(0)
+    head.fit(
+        body.predict(X, verbose=0),
+        Y,
+        batch_size=20,
+        epochs=6,
+        callbacks=[OneCycle(1e-3)],
+        verbose=0,
+    )
+    # The order of the rows is drawn anew.
+    assert distance(model.layers[-1].kernel, head.layers[-1].kernel) <= 2e-3
+
+
+def test_ends_with_the_moving_average_of_its_weights():
+    model, again = (mlp(adam(), jit_compile=JIT) for _ in range(2))
+    x, y = data(6)
+    arguments = {"head_epochs": 0, "batch_size": 4, "verbose": 0}
+    fine_tune(model, x, y, epochs=2, shuffle=False, average=0.5, **arguments)
+    seen = []
+
+    class Weights(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append([np.array(v.numpy()) for v in self.model.weights])
+
+    callbacks = {"shuffle": False, "callbacks": [Weights()]}
+    fine_tune(again, x, y, epochs=2, average=0, **arguments, **callbacks)
+    momentum = 1 - 1 / 6  # an average over one of two epochs
+    averages = seen[0]
+    for weights in seen[1:]:
+        averages = [
+            momentum * average + (1 - momentum) * weight
+            for average, weight in zip(averages, weights, strict=True)
+        ]
+    for value, average in zip(values(model), averages, strict=True):
+        assert distance(value, average) <= 2e-6
+    assert not model.optimizer.use_ema
+    assert model.optimizer.ema_momentum == adam().ema_momentum
+    # Plain afterwards.
+    for each in (model, plain := mlp(adam(), jit_compile=JIT)):
+        for variable, value in zip(each.weights, averages, strict=True):
+            variable.assign(value)
+    names = [v.name.split("/")[-1] for v in model.optimizer.variables]
+    assert not any("average" in name for name in names)
+    assert len(state(model)) == len(state(plain))
+    fit(model, x, y, epochs=1)
+
+
+def test_the_users_own_average_is_left_alone():
+    model = mlp(adam(use_ema=True, ema_momentum=0.5), jit_compile=JIT)
+    fine_tune(model, *data(6), epochs=1, head_epochs=0, verbose=0)
+    assert model.optimizer.use_ema
+    assert model.optimizer.ema_momentum == 0.5
+
+
+@pytest.mark.parametrize("average", [0, 0.4])
+def test_validation_is_of_the_weights_that_other_callbacks_see(average):
+    losses = []
+
+    class Loss(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            found = (
+                self.model(TEST).numpy() if BACKEND == "tensorflow" else None
+            )
+            if found is not None:
+                picked = found[np.arange(40), Y_TEST]
+                losses.append((logs["val_loss"], -np.log(picked).mean()))
+
+    history = tune(
+        classifier(),
+        epochs=3,
+        average=average,
+        base_lr=0.02,
+        validation_data=(TEST, Y_TEST),
+        callbacks=Loss(),
+    )
+    assert len(history.history["val_loss"]) == 3
+    for validated, found in losses:
+        assert validated == pytest.approx(found, rel=1e-4)
+
+
+def test_the_best_that_was_validated_is_kept():
+    model = classifier()
+    history = tune(
+        model, epochs=3, base_lr=50.0, validation_data=(TEST, Y_TEST)
+    )
+    # A rate that wrecks it: what the head on features reached is the best.
+    assert min(history.history["val_loss"]) > history.linear["loss"]
+    seen = model.evaluate(TEST, Y_TEST, verbose=0, return_dict=True)
+    assert seen == pytest.approx(history.linear, rel=1e-5)
+    assert "linear model" in repr(history)
+
+
+def test_what_a_linear_model_reaches_beside_a_head_that_is_not_linear():
+    hidden = [keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(8)]
+    reshape = keras.layers.Reshape((4, 5))
+    model = classifier([reshape, *hidden])
+    history = tune(model, epochs=1, validation_data=(TEST, Y_TEST))
+    assert set(history.linear) == {"loss", "accuracy"}
+    body, _ = split_head(model)
+    assert body.output_shape == (None, 5)
+    assert 0.5 < history.linear["accuracy"] <= 1
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_to_its_callbacks_it_is_one_training(frozen):
+    calls, recorder = Calls(), Recorder()
+    averaging = WeightAveraging(start=frozen)
+    history = tune(
+        classifier(),
+        freeze_epochs=frozen,
+        callbacks=[calls, recorder, averaging],
+    )
+    epochs = frozen + 2
+    begin = ("begin", {"verbose": 0, "epochs": epochs, "steps": 3})
+    assert calls.seen == [begin, *range(epochs), "end"]
+    assert averaging.num_averaged == 2
+    assert len(recorder.learning_rates) == 3 * epochs
+    assert history.epoch == [*range(epochs)]
+    assert len(history.history["loss"]) == epochs
+
+
+def test_a_callback_that_stops_in_the_frozen_part_stops_it_all():
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    calls = Calls()
+    model = classifier()
+    history = tune(model, freeze_epochs=2, callbacks=[calls, Stop()])
+    assert history.epoch == [0]
+    assert calls.seen[-1] == "end"
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_validation_split_is_no_training_data():
+    model, same = classifier(), classifier()
+    tune(model, validation_split=0.5, average=0)
+    part = {"validation_data": (X[30:], Y[30:])}
+    tune(same, X[:30], Y[:30], average=0, **part)
+    for a, b in zip(values(model), values(same), strict=True):
+        assert distance(a, b) <= 1e-6
+
+
+def test_weights_of_samples_and_classes_reach_the_head():
+    kernels = []
+    for arguments in (
+        {"class_weight": {0: 1.0, 1: 0.0}},
+        {"sample_weight": (Y == 0).astype("float32")},
+        {},
+    ):
+        model = classifier()
+        tune(model, base_lr=1e-12, average=0, head_epochs=120, **arguments)
+        kernels.append(model.predict(X, verbose=0)[:, 1].mean())
+    assert kernels[0] == pytest.approx(kernels[1], rel=1e-4)
+    assert kernels[0] < 0.8 * kernels[2]
+
+
+class Augmented(keras.utils.PyDataset):
+    """Other rows at each pass, or the same."""
+
+    def __init__(self, augment):
+        super().__init__()
+        self.augment, self.passes = augment, 0
+
+    def __len__(self):
+        return 3
+
+    def on_epoch_begin(self):
+        self.passes += 1
+
+    def __getitem__(self, i):
+        rows = slice(20 * i, 20 * i + 20)
+        return X[rows] + 0.1 * self.augment * self.passes, Y[rows]
+
+
+@pytest.mark.parametrize(("augment", "views"), [(True, 3), (False, 1)])
+def test_data_that_differ_from_pass_to_pass_give_views(augment, views):
+    body, _ = split_head(classifier())
+    given = Augmented(augment)
+    found = _features.features(body, given, num_views=3)
+    assert found.num_views == views
+    right = [X + 0.1 * augment * (k + 1) for k in range(views)]
+    right = body.predict(np.concatenate(right), verbose=0)
+    np.testing.assert_allclose(found.x, right, atol=1e-5)
+    np.testing.assert_array_equal(found.y, np.tile(Y, views))
+    assert found.batch_size == 20
+
+
+def batches():
+    while True:
+        for i in range(0, 60, 20):
+            yield X[i : i + 20], Y[i : i + 20]
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+@pytest.mark.parametrize("why", ["generator", "memory", "step", "no base"])
+def test_where_features_cannot_be_computed_it_says_so(why, monkeypatch):
+    model, x, y, more = classifier(), X, Y, {}
+    reason = "`x` can be read only once"
+    if why == "generator":
+        x, y, more = batches(), None, {"steps_per_epoch": 3}
+        more |= {"batch_size": None}
+    elif why == "memory":
+        monkeypatch.setattr(_features, "MOST_BYTES", 1000)
+        reason = "memory"
+    elif why == "no base":
+        model = keras.Sequential(
+            [keras.Input((6,)), keras.layers.Dense(2, activation="softmax")]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        reason = "can be cut in two"
+    else:
+
+        class Own(keras.Sequential):
+            def train_step(self, *arguments):
+                return super().train_step(*arguments)
+
+        model = Own(model.layers)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        reason = "`train_step` of its own"
+    with pytest.warns(UserWarning, match=f"for 1 epochs.*Received: .*{reason}"):
+        history = tune(model, x, y, **more)
+    assert history.epoch == [0, 1, 2]
+    assert history.head is None
+
+
+def test_odd_labels():
+    # A class that occurs once, one that does not, numbers that leave gaps.
+    labels = np.where(np.arange(60) == 7, 2, Y) * 2
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            *classifier().layers[:-1],
+            keras.layers.Dense(6, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=JIT)
+    history = tune(model, X, labels)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_several_inputs_and_one_that_ends_in_logits():
+    a, b = keras.Input((3,)), keras.Input((3,))
+    x = keras.layers.Concatenate()([a, b])
+    x = keras.layers.Dense(8, activation="tanh")(x)
+    x = keras.layers.Dense(8, activation="tanh")(x)
+    model = keras.Model([a, b], keras.layers.Dense(2)(x))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=JIT)
+    history = tune(
+        model,
+        [X[:, :3], X[:, 3:]],
+        validation_data=([TEST[:, :3], TEST[:, 3:]], Y_TEST),
+    )
+    assert history.linear["loss"] < np.log(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"head_epochs": -1}, "Received: head_epochs=-1"),
+        ({"num_views": 0}, "Received: num_views=0"),
+        ({"average": -0.1}, "Received: average=-0.1"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tune(classifier(), **arguments)
+
+
+def test_the_result_is_public():
+    assert isinstance(tune(classifier()), keras_fast.FineTuneHistory)
