@@ -22,7 +22,6 @@ import _measure as measure  # first: it holds TensorFlow to one thread
 
 # isort: split
 import argparse
-import csv
 import time
 import warnings
 from pathlib import Path
@@ -30,6 +29,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from _images import CLIP_ART_TASKS, clip_art, photos, split
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -38,13 +38,6 @@ import keras_fast
 from keras_fast import models
 from keras_fast.data import AugTransforms, load_images
 
-CLIP_ART = Path(__file__).parents[1] / "examples" / "data" / "clipart"
-CLIP_ART_TASKS = {
-    "clip art, six classes": None,
-    "clip art, animal or food": ("animal", "food"),
-    "clip art, animal or person": ("animal", "person"),
-}
-MOST_TEST = 400
 FASTAI = {
     "epochs": 4,
     "head_epochs": 0,
@@ -62,45 +55,6 @@ RECIPES = {
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 
 
-def photos(folder):
-    """Paths, labels and groups."""
-    table = folder / "groups.csv"
-    if table.exists():
-        with table.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        paths = [folder / row["file"] for row in rows]
-        groups = [row["group"] for row in rows]
-    else:
-        paths = sorted(p for p in folder.glob("*/*") if p.is_file())
-        groups = [str(path) for path in paths]
-    return paths, [path.parent.name for path in paths], groups
-
-
-def clip_art(classes):
-    paths = sorted(CLIP_ART.glob("*/*/*.png"))
-    paths = [p for p in paths if classes is None or p.parent.name in classes]
-    groups = [path.name.split("_")[0] for path in paths]
-    return paths, [path.parent.name for path in paths], groups
-
-
-def split(labels, groups, seed, num_train):
-    """Numbers of the images to train on, and of those to test on."""
-    rng = np.random.default_rng(seed)
-    order = np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(groups == group))
-            for group in rng.permutation(np.unique(groups))
-        ]
-    )
-    size = min(num_train or len(order), int(0.75 * len(order)))
-    end = size
-    while end < len(order) and groups[order[end]] == groups[order[end - 1]]:
-        end += 1
-    train, test = order[:size], rng.permutation(order[end:])
-    known = np.isin(labels[test], labels[train])
-    return train, test[known][:MOST_TEST]
-
-
 def build(num_classes, size, **head):
     base = models.efficientnet_lite0(include_top=False)
     return models.image_classifier(
@@ -116,7 +70,9 @@ def regression(train, test, size):
         StandardScaler(),
         LogisticRegressionCV(Cs=np.logspace(-4, 0, 7), cv=4, max_iter=300),
     )
-    return classifier.fit(x, train[1]).score(x_test, test[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what scikit-learn will change
+        return classifier.fit(x, train[1]).score(x_test, test[1])
 
 
 def recipe(name, train, test, seed):

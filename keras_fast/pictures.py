@@ -20,7 +20,7 @@ __all__ = ["one_picture_each", "plot_matrix", "plot_pictures"]
 # One from light to dark, one from dark to light: every kind of colour vision
 # tells them apart, and so does a print in grey.
 COUNT_COLORS = "Blues"
-HEAT_COLORS = "magma"
+HEAT_COLORS = "plasma"
 # A side; of more they run together.
 MOST_NUMBERS = 20
 MOST_NAMES = 40
@@ -61,8 +61,9 @@ def plot_pictures(
             axes[i].set_title(titles[i], fontsize=9)
     if heatmaps is not None:
         for ax, heat in zip(axes, np.asarray(heatmaps), strict=True):
-            # Light where it is hot, and dark elsewhere, on any picture.
-            ax.imshow(heat, cmap=HEAT_COLORS, vmin=0, vmax=1, alpha=0.6)
+            # Where it is cold the picture shows.
+            opacity = 0.75 * np.clip(heat, 0, 1)
+            ax.imshow(heat, cmap=HEAT_COLORS, vmin=0, vmax=1, alpha=opacity)
     return axes
 
 

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # What to freeze
 #
-# **If in doubt, call `fine_tune`.** It trains the head alone first, then
-# everything, with lower rates in earlier layers.
+# **If in doubt, call `fine_tune`.** It trains the head alone first, on features
+# that the frozen base computes once, then everything, at a low rate.
 #
 # ## The question behind it
 #
@@ -55,16 +55,15 @@ print(keras_fast.training_plan(model))
 # ## Batch normalization is its own question
 #
 # Such a layer has two kinds of numbers: weights that training moves, and
-# averages of what went through it. In a frozen layer, what shall happen to the
-# averages? Both answers are in use:
+# averages of what went through it. In a frozen layer, what should happen to the
+# moving averages? Both answers are in use:
 #
 # - **Frozen** means frozen: the layer uses the averages that it came with.
-#   This is Keras's rule, fastai 0.7's, and the default of `freeze_to`. It is
-#   right for few data and small batches.
+#   This is Keras's rule, fastai 0.7's, and the default of `freeze_to` and
+#   `fine_tune`. It is right for few data and small batches.
 # - **Training goes on** in batch normalization even where all else is frozen.
-#   This is the rule of fastai 1 and 2, and the default of `fine_tune`:
-#   `train_batchnorm=True`. It is right where data look different from
-#   ImageNet and there are enough of them.
+#   This is the rule of fastai 1 and 2: `train_batchnorm=True`. It is right
+#   where data look different from ImageNet and there are enough of them.
 #
 # The same argument serves `unfreeze`. `train_batchnorm=False` lets all weights
 # train and keeps the averages of the base. On a few hundred pictures it is the
@@ -82,6 +81,6 @@ print(keras_fast.training_plan(model))
 #     model.fit(train, callbacks=[OneCycle(found.suggestion)])
 # ```
 #
-# For pictures fast.ai takes two steps, the head and then everything. A rate for
-# each group does the rest more smoothly; see
+# For images two steps are enough, the head and then everything. A rate for each
+# group is smoother; see
 # [discriminative rates](../tutorials/discriminative_rates.md).

@@ -43,7 +43,10 @@ def load(part):
 train, valid = load("train"), load("valid")
 base = models.efficientnet_lite0(include_top=False)
 model = models.image_classifier(
-    base, num_classes=len(train.class_names), input_shape=(SIZE, SIZE, 3)
+    base,
+    num_classes=len(train.class_names),
+    input_shape=(SIZE, SIZE, 3),
+    head_units=512,
 )
 
 # %% [markdown]

@@ -53,7 +53,7 @@ train, valid = load("train", shuffle=True), load("valid", shuffle=False)
 # %%
 base = models.efficientnet_lite0(include_top=False)
 model = models.image_classifier(
-    base, num_classes=len(CLASSES), input_shape=(SIZE, SIZE, 3)
+    base, num_classes=len(CLASSES), input_shape=(SIZE, SIZE, 3), head_units=512
 )
 for number, group in enumerate(keras_fast.layer_groups(model)):
     print(number, len(group), "layers,", group[0].name, "to", group[-1].name)

@@ -20,6 +20,9 @@ __all__ = ["GradCAM", "grad_cam"]
 
 ops = keras.ops
 AT_ONCE = 32
+# Of maps: that of ImageNet's networks at 224 pixels. Heat in 3 x 3 fields is
+# on the object no more often than chance, see benchmarks/grad_cam.py.
+LEAST_SIDE = 7
 # Gradients of 16 bits are smaller than the numbers they have are exact for.
 SCALE = 256.0
 ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
@@ -66,6 +69,11 @@ def grad_cam(
     the class. The score is taken before a softmax or sigmoid that ends a
     functional or Sequential model. Of a model with one output for two
     classes, what speaks for class 0 speaks against class 1.
+
+    Small images give few fields of heat: at 96 pixels the maps of most
+    networks are 3 x 3. A model that takes images of any size is given them
+    enlarged, so that its maps are at least 7 x 7; the class is the one that it
+    predicts for the images as they are.
 
     Args:
         model: A model from pictures to one number for each class, compiled
@@ -133,6 +141,11 @@ def _heatmaps(
             "output: which class it predicts is not known. Pass 0 or 1. "
             "Received: class_index=None"
         )
+    shape = images.shape[1:3]
+    enlarged = _enlarged(model, images, maps)
+    if enlarged is not images:
+        images = enlarged
+        _, maps = _recorded(model, layer, images)
     classes, signs = _choose(ops.convert_to_numpy(outputs), wanted)
     signs = ops.convert_to_tensor(signs * SCALE, "float32")
 
@@ -144,10 +157,24 @@ def _heatmaps(
     slopes = ops.cast(slopes, "float32")
     weights: Any = ops.mean(slopes, axis=(1, 2), keepdims=True)
     heat = ops.sum(weights * ops.cast(maps, "float32"), -1, keepdims=True)
-    heat = ops.image.resize(ops.relu(heat), images.shape[1:3], "bilinear")
+    heat = ops.image.resize(ops.relu(heat), shape, "bilinear")
     heat = np.asarray(ops.convert_to_numpy(heat))[..., 0]
     highest = heat.max(axis=(1, 2), keepdims=True)
     return heat / np.where(highest > 0, highest, 1), classes
+
+
+def _enlarged(model: Any, images: np.ndarray, maps: Any) -> np.ndarray:
+    """Images large enough for maps that tell one place from another."""
+    sides = [int(side) for side in maps.shape[1:3]]
+    shapes = getattr(model, "input_shape", None)
+    any_size = isinstance(shapes, tuple) and shapes[1:3] == (None, None)
+    if not any_size or min(sides) >= LEAST_SIDE:
+        return images
+    scale = LEAST_SIDE / min(sides)
+    size = [round(scale * side) for side in images.shape[1:3]]
+    return ops.convert_to_numpy(
+        ops.image.resize(ops.cast(images, "float32"), size, "bilinear")
+    )
 
 
 def _choose(

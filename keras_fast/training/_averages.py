@@ -56,8 +56,9 @@ class Averages(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._show()
         loss = (logs or {}).get("val_loss")
-        known = self._lowest is not None and loss is not None
-        if known and loss < self._lowest:
+        if loss is None or self._lowest is None:
+            return
+        if loss < self._lowest:
             self._lowest, self._best = loss, self.model.get_weights()
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -63,8 +63,8 @@ def features(
     num_bytes = rows_at_once = views = 0
     for view in range(num_views):
         part = []
-        given = weighted_batches(x, y, sample_weight, **how)
-        for inputs, targets, weights in given:
+        for batch in weighted_batches(x, y, sample_weight, **how):
+            inputs, targets, weights = batch
             checksums = _checksums(inputs)
             if view and not part and seen.intersection(checksums):
                 break  # no other view
@@ -82,12 +82,9 @@ def features(
         parts += part
         views += 1
     if not parts:
-        raise NoFeatures(
-            f"features of `x` take more than {MOST_BYTES >> 20} MiB of memory"
-        )
-    return Features(
-        *map(_joined, zip(*parts, strict=True)), rows_at_once, views
-    )
+        raise NoFeatures(f"features of `x` of over {MOST_BYTES >> 20} MiB")
+    x, y, sample_weight = map(_joined, zip(*parts, strict=True))
+    return Features(x, y, sample_weight, rows_at_once, views)
 
 
 def _joined(parts: Sequence[Any]) -> Any:

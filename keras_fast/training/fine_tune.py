@@ -4,7 +4,7 @@ import contextlib
 import functools
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -74,7 +74,7 @@ def fine_tune(
     y: Any = None,
     *,
     epochs: int,
-    base_lr: float = 6e-4,
+    base_lr: float = 8e-4,
     head_epochs: int = 30,
     num_views: int = 4,
     freeze_epochs: int = 0,
@@ -154,44 +154,70 @@ def fine_tune(
     - fastai 2.8, `fine_tune`
     """
     _check_optimizer(compiled(model).optimizer)
-    epochs = whole("epochs", epochs)
-    frozen = whole("freeze_epochs", freeze_epochs, 0)
+    default_groups(model)  # refuses a model whose head can't be known
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
-    base_lr = positive("base_lr", base_lr)
-    lr_mult = at_least("lr_mult", lr_mult, 1)
-    average = non_negative("average", average)
+    plan = _Plan(
+        whole("epochs", epochs),
+        whole("freeze_epochs", freeze_epochs, 0),
+        positive("base_lr", base_lr),
+        at_least("lr_mult", lr_mult, 1),
+        momentums,
+        train_batchnorm,
+        non_negative("average", average),
+    )
     check_not_given(fit_kwargs, ["initial_epoch"])
-    default_groups(model)  # refuses a model whose head can't be known
     data = _without_split({"x": x, "y": y, **fit_kwargs})
-    callbacks = data.pop("callbacks", None)
     history = FineTuneHistory()
     if head_epochs:
         try:
-            history.head, history.linear = train_head(
-                model, data, head_epochs, num_views
-            )
+            found = train_head(model, data, head_epochs, num_views)
+            history.head, history.linear = found
         except NoFeatures as reason:
-            frozen = max(frozen, 1)
-            _warn(reason, frozen)
-    last, verbose = frozen + epochs, data.get("verbose", "auto")
+            plan = plan._replace(frozen=max(plan.frozen, 1))
+            _warn(reason, plan.frozen)
+    return _train(model, data, history, plan)
+
+
+class _Plan(NamedTuple):
+    """What happens on the data itself."""
+
+    epochs: int
+    frozen: int  # epochs before these
+    base_lr: float
+    lr_mult: float
+    momentums: Momentums
+    train_batchnorm: bool
+    average: float
+
+
+def _train(
+    model: keras.Model,
+    data: dict[str, Any],
+    history: FineTuneHistory,
+    plan: _Plan,
+) -> FineTuneHistory:
+    """The head alone if there are frozen epochs, then everything."""
+    frozen, last = plan.frozen, plan.frozen + plan.epochs
+    callbacks = data.pop("callbacks", None)
+    verbose = data.get("verbose", "auto")
     training = OneTraining(model, callbacks, history, last, verbose)
-    cycle = functools.partial(OneCycleBetween, momentums=momentums)
+    cycle = functools.partial(OneCycleBetween, momentums=plan.momentums)
     try:
         if frozen:
-            freeze(model, train_batchnorm=train_batchnorm)
-            head = cycle(0, frozen, base_lr, pct_start=0.99)
+            freeze(model, train_batchnorm=plan.train_batchnorm)
+            head = cycle(0, frozen, plan.base_lr, pct_start=0.99)
             training.fit(0, frozen, head, **data)
     finally:
-        unfreeze(model, train_batchnorm=train_batchnorm)
+        unfreeze(model, train_batchnorm=plan.train_batchnorm)
     if training.ended:
         return history
-    rate, best = base_lr / 2, validated(model, data).get("loss")
-    cycle = cycle(frozen, last, rate, pct_start=0.3, div_factor=5.0)
-    rates = slice(rate / lr_mult, rate)
-    with _rates(model, rates), _averaged(model, average) as averages:
-        end = Averages(averages, average * epochs, best)
-        training.fit(frozen, last, cycle, end, **data)
+    rate, best = plan.base_lr / 2, validated(model, data).get("loss")
+    up_and_down = cycle(frozen, last, rate, pct_start=0.3, div_factor=5.0)
+    rates = slice(rate / plan.lr_mult, rate)
+    with _rates(model, rates), _averaged(model, plan.average) as averages:
+        end = Averages(averages, plan.average * plan.epochs, best)
+        training.fit(frozen, last, up_and_down, end, **data)
     return history
 
 

@@ -95,10 +95,13 @@ def progressive_resizing(
     check_not_given(fit_kwargs, ["initial_epoch"])
     plan = _plan(sizes, epochs, max_lr)
     history = keras.callbacks.History()
-    callbacks = fit_kwargs.pop("callbacks", None)
-    verbose = fit_kwargs.get("verbose", "auto")
-    total = sum(length for _, length, _ in plan)
-    training = OneTraining(model, callbacks, history, total, verbose)
+    training = OneTraining(
+        model,
+        fit_kwargs.pop("callbacks", None),
+        history,
+        sum(length for _, length, _ in plan),
+        fit_kwargs.get("verbose", "auto"),
+    )
     done = 0
     for size, length, rate in plan:
         x, y = _pair(data(size))
@@ -106,17 +109,13 @@ def progressive_resizing(
             found = {k: v for k, v in fit_kwargs.items() if k in FINDER}
             rate = lr_find(model, x, y, **found).suggestion
         valid = validation_data
-        fit_kwargs |= {
-            "x": x,
-            "y": y,
-            "validation_data": valid(size) if callable(valid) else valid,
-        }
-        last = done + length
-        cycle = OneCycleBetween(done, last, rate)
+        valid = valid(size) if callable(valid) else valid
+        fit_kwargs |= {"x": x, "y": y, "validation_data": valid}
+        cycle = OneCycleBetween(done, last := done + length, rate)
         training.fit(done, last, cycle, **fit_kwargs)
         for name, value in (("image_size", size), ("max_lr", rate)):
-            values = [value] * (len(history.epoch) - done)
-            history.history.setdefault(name, []).extend(values)
+            column = history.history.setdefault(name, [])
+            column += [value] * (len(history.epoch) - done)
         if training.ended:
             break
         done = last

@@ -292,7 +292,7 @@ def test_where_features_cannot_be_computed_it_says_so(why, monkeypatch):
         more |= {"batch_size": None}
     elif why == "memory":
         monkeypatch.setattr(_features, "MOST_BYTES", 1000)
-        reason = "memory"
+        reason = "features of `x` of over 0 MiB"
     elif why == "no base":
         model = keras.Sequential(
             [keras.Input((6,)), keras.layers.Dense(2, activation="softmax")]
