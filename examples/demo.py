@@ -25,6 +25,7 @@ from image_classification import (
     eight_steps,
     load,
 )
+from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -71,8 +72,7 @@ def regression(train, valid):
     body, _ = keras_fast.split_head(build(len(CLASSES)))
 
     def features(pictures):
-        maximum_and_mean = body.predict(pictures, verbose=0)
-        return np.split(maximum_and_mean, 2, axis=-1)[1], arrays(pictures)[1]
+        return body.predict(pictures, verbose=0), arrays(pictures)[1]
 
     classifier = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.003, max_iter=500)
@@ -102,6 +102,29 @@ def compare(report, name, measure):
     start = time.perf_counter()
     cells = measure()
     report.row(name, seconds=time.perf_counter() - start, **cells)
+    return cells["accuracy"]
+
+
+def plot_steps(rows, baseline):
+    """Accuracy after each step, beside that of the regression."""
+    steps = [(row[0].strip(), float(row[-1])) for row in rows if row[-1]]
+    names, accuracies = zip(*steps, strict=True)
+    _, ax = plt.subplots(
+        figsize=(8, 0.4 * len(names) + 1.2), layout="constrained"
+    )
+    ax.axvline(baseline, color="#0072B2", ls="--")
+    ax.text(
+        baseline,
+        -0.9,
+        "logistic regression on frozen features",
+        color="#0072B2",
+        ha="center",
+    )
+    ax.plot(accuracies, names, "o", color="#222", markersize=8)
+    ax.set_ylim(len(names) - 0.5, -1.2)
+    ax.set_xlabel("accuracy on the validation images")
+    ax.grid(axis="x", color="#ddd")
+    return ax
 
 
 def draw(report, progress, recorder, model, x, y):
@@ -112,8 +135,11 @@ def draw(report, progress, recorder, model, x, y):
             f"A sweep of the learning rate for {part}: the loss of each "
             f"update, and the rates that the rules suggest. Taken: {rate:.1e}"
         )
-        if found.suggestions["highest"] is None:
-            caption += ", the one before, for no rate clearly lowers the loss"
+        if found.rule == "trained":
+            caption += (
+                ", a safe distance below where the loss begins to rise, for a "
+                "model that is trained already"
+            )
         name = part.split()[-1]
         report.picture(f"lr_find_{name}", f"{caption}.", found.plot())
     rates = {"learning_rate": recorder.learning_rates}
@@ -146,7 +172,7 @@ def main():
         "the same network from scratch",
         lambda: from_scratch(x, y),
     )
-    compare(
+    baseline = compare(
         report,
         "logistic regression on frozen features",
         lambda: {"accuracy": regression(train, valid)},
@@ -181,6 +207,8 @@ def main():
         "  with the ensemble of snapshots and both",
         lambda: tta(ensemble),
     )
+    steps = plot_steps(report.rows, baseline)
+    report.picture("steps", "The accuracy after each step.", steps)
     draw(report, progress, recorder, model, x, y)
     seconds = time.perf_counter() - start
     path = report.save("Eight steps", __doc__.split("\n\n")[1])

@@ -2,7 +2,7 @@
 
     python examples/image_classification.py FOLDER
 
-FOLDER has `train` and `valid`, and each of them a folder of pictures for every
+FOLDER has `train` and `valid`, and each of them a folder of images for every
 class. Without FOLDER it is the clip art beside this file. The backbone is
 EfficientNet-Lite0, whose weights come in a package: nothing is downloaded.
 """
@@ -23,7 +23,7 @@ from keras_fast import callbacks, models
 from keras_fast.data import AugTransforms
 from keras_fast.optimizers import DiscriminativeOptimizer
 
-# Of a data set that shuffles itself, and of a new trace for each model.
+# Keras warns about shuffled datasets, TensorFlow about many compiled models.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 logging.getLogger("tensorflow").setLevel("ERROR")
 
@@ -34,7 +34,7 @@ SEED = 0
 
 
 def load(folder, augment=None):
-    """Pictures (n, SIZE, SIZE, 3), 0 to 255, and their classes, in batches.
+    """Images (n, SIZE, SIZE, 3), 0 to 255, and their classes, in batches.
 
     With `augment` they come in another order, and look different, each epoch.
     """
@@ -75,7 +75,7 @@ def eight_steps(
     `tell` is called after each step with its name, what came of it, and the
     rate that was chosen. The last step has `num_cycles` cycles.
     """
-    # 1. Compute once what the frozen base makes of each picture.
+    # 1. Compute once what the frozen base makes of each image.
     body, head = keras_fast.split_head(model)
     cache = keras_fast.cache_features(body, train, directory=folder)
     features = cache.dataset(BATCH_SIZE, seed=SEED)
@@ -87,32 +87,33 @@ def eight_steps(
     rate = found.suggestion
     tell("2 find a rate for the head", found, rate)
 
-    # 3. Train the head on the features.
+    # 3. Train the head on the features, where an epoch takes no time.
     cycle = callbacks.OneCycle(rate)
-    history = head.fit(features, epochs=2, callbacks=[cycle], verbose=0)
+    history = head.fit(features, epochs=20, callbacks=[cycle], verbose=0)
     tell("3 train the head on features", history)
 
-    # 4. Train the head on augmented pictures, a cycle an epoch.
+    # 4. Train the head on augmented images, a cycle an epoch. It is trained
+    # already: a third of the rate.
     compile_model(model)
-    restarts = callbacks.SGDR(rate, cycle_len=1)
+    restarts = callbacks.SGDR(rate / 3, cycle_len=1)
     history = model.fit(augmented, epochs=3, callbacks=[restarts], verbose=0)
-    tell("4 train the head on augmented pictures", history)
+    tell("4 train the head on augmented images", history)
 
-    # 5. Let the base train too, but for the statistics that it came with.
+    # 5. Let the base train too, but for the moving averages that it came with.
     keras_fast.unfreeze(model, train_batchnorm=False)
     tell("5 unfreeze")
 
-    # 6. Lower rates for earlier layers, ten times for each group.
-    multipliers = keras_fast.layer_multipliers(model, [0.01, 0.1, 1.0])
+    # 6. Lower rates for earlier layers, three times for each group.
+    multipliers = keras_fast.layer_multipliers(model, [1 / 9, 1 / 3, 1.0])
     compile_model(model, multipliers)
-    tell("6 ten times lower rates for earlier layers")
+    tell("6 three times lower rates for earlier layers")
 
-    # 7. Find a rate for all of it. The head is trained already: where no rate
-    # clearly lowers the loss, the one found for the head stays.
+    # 7. Find a rate for all of it. The model is trained already: the loss
+    # can't fall much, but where it begins to rise says how far one may go.
     found = keras_fast.lr_find(
-        model, augmented, start_lr=1e-4, end_lr=1.0, num_steps=50
+        model, augmented, start_lr=1e-6, end_lr=1.0, num_steps=100
     )
-    rate = found.suggestions["highest"] or rate
+    rate = found.suggestion
     tell("7 find a rate for all layers", found, rate)
 
     # 8. Train all of it, each cycle twice as long, and keep the best.

@@ -6,13 +6,11 @@ worse than none. What comes after the first loss that is not finite is not
 looked at.
 """
 
-from bisect import bisect_left
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_fast._checks import between
+from keras_fast._fastai_rules import checked, minimum, slide, steep, valley
 
 __all__ = [
     "highest",
@@ -21,6 +19,7 @@ __all__ = [
     "smooth",
     "steep",
     "suggest",
+    "trained",
     "valley",
 ]
 
@@ -32,6 +31,10 @@ _WIDTH = 0.5  # decades: standard deviation of the smoothing kernel
 _PER_DECADE = 16  # updates: the speed of sweep to which `near` is brought
 _CLEARLY = 4  # standard errors that a fall has to exceed
 _FEWEST = 10  # updates that show a valley
+# And of `trained`: benchmarks/fine_tuning_rate.py.
+_NARROW = 0.25  # decades: a rise is steeper than a fall
+_LEAST_RISE = 0.05  # of the level
+_BELOW = 3  # times lower than where the loss begins to rise
 
 
 def smooth(losses: ArrayLike, beta: float = 0.98) -> Floats:
@@ -70,9 +73,9 @@ def suggest(
 ) -> dict[str, float | None]:
     """Ask every rule, each on the curve that it was made for.
 
-    `highest` reads the losses as they are. The four rules of fastai read
-    them smoothed, without the first tenth of the sweep and its last five
-    updates.
+    `highest` and `trained` read the losses as they are; `trained` is for
+    curves on which `highest` finds nothing. The four rules of fastai read them
+    smoothed, without the first tenth of the sweep and its last five updates.
 
     Args:
         learning_rates: The rate of each update, rising.
@@ -80,19 +83,22 @@ def suggest(
         num_steps: Length that the sweep was to have, if it stopped early.
 
     Returns:
-        A rate or None for `highest`, `valley`, `slide`, `minimum`, `steep`.
+        A rate or None for `highest`, `trained`, `valley`, `slide`, `minimum`
+        and `steep`.
 
     Examples:
         >>> rates = np.geomspace(1e-7, 10.0, 100)
         >>> curve = 1 + (np.log10(rates) + 2) ** 2
         >>> list(suggest(rates, curve))
-        ['highest', 'valley', 'slide', 'minimum', 'steep']
+        ['highest', 'trained', 'valley', 'slide', 'minimum', 'steep']
     """
-    rates, values = _checked(learning_rates, losses)
+    rates, values = checked(learning_rates, losses)
     begin = (len(rates) if num_steps is None else num_steps) // 10
     trimmed = rates[begin:-5], smooth(values)[begin:-5]
+    best = highest(rates, values)
     return {
-        "highest": highest(rates, values),
+        "highest": best,
+        "trained": trained(rates, values) if best is None else None,
         "valley": valley(*trimmed),
         "slide": slide(*trimmed),
         "minimum": minimum(*trimmed),
@@ -129,7 +135,7 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
         >>> round(highest(rates, curve), 4)
         0.0046
     """
-    rates, values = _checked(learning_rates, losses)
+    rates, values = checked(learning_rates, losses)
     if len(rates) < _FEWEST:
         return None
     x = np.log10(rates)
@@ -154,124 +160,50 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     return float(np.clip(rate, rates[0], rates[-1]))
 
 
-def valley(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
-    """Half-way down the longest valley: fastai's default.
+def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
+    """A safe distance below where the loss of a trained model clearly rises.
 
-    The longest falling subsequence ends somewhere and has a length; the rate
-    lies half-way through the updates of that number before its end.
-
-    Args:
-        learning_rates: The rate of each update, rising.
-        losses: The smoothed loss of each update.
-
-    Returns:
-        The rate, or None if the loss never falls.
-    """
-    rates, values = _checked(learning_rates, losses)
-    if not _falls(values):
-        return None
-    tails: list[float] = []  # tails[k]: best last value of k + 1 falling ones
-    end = length = 0
-    for i, value in enumerate((-values).tolist()):
-        place = bisect_left(tails, value)
-        tails[place : place + 1] = [value]
-        if place + 1 > length:
-            end, length = i, place + 1
-    third = length / 3
-    index = end - length + int(third) + int(third / 2)
-    return float(rates[max(index, 0)])
-
-
-def slide(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
-    """Where a window that slides left from the end meets an even slope.
-
-    The window is 15 updates wide. It moves as long as the slopes at its ends
-    differ by more than 0.005 a step.
+    A model that is trained already, as one whose head is, has nothing to gain
+    from one update at any rate: its loss is flat, up to the rate that breaks
+    it. That is where the curve, smoothed over a fixed width in decades, leaves
+    the level of the first third for good. A third of that rate is the peak of
+    a training that goes on from here.
 
     Args:
         learning_rates: The rate of each update, rising.
-        losses: The smoothed loss of each update.
+        losses: The loss of each update, not smoothed.
 
     Returns:
-        The rate at the window's left end, or None if the loss never falls.
+        The rate, or None if the loss does not clearly rise.
+
+    Examples:
+        >>> rates = np.geomspace(1e-7, 10.0, 100)
+        >>> curve = np.where(rates < 1e-3, 0.2, 2.0)
+        >>> f"{trained(rates, curve):.0e}"
+        '2e-04'
     """
-    rates, values = _checked(learning_rates, losses)
-    width = 15
-    if len(rates) <= width or not _falls(values):
+    rates, values = checked(learning_rates, losses)
+    if len(rates) < _FEWEST:
         return None
-    slopes = np.gradient(values)
-    left = len(rates) - 1 - width
-    found = rates[left]
-    while left >= 0 and abs(slopes[left + width] - slopes[left]) > 0.005:
-        found = rates[left]
-        left -= 1
-    return float(found)
-
-
-def minimum(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
-    """A tenth of the rate at which the loss is lowest.
-
-    Args:
-        learning_rates: The rate of each update, rising.
-        losses: The smoothed loss of each update.
-
-    Returns:
-        The rate, or None if no loss is below the first.
-    """
-    rates, values = _checked(learning_rates, losses)
-    if not _falls(values) or values.argmin() == 0:
+    x = np.log10(rates)
+    early = values[: len(values) // 3]
+    # Of differences: a curve that rises from the start is not flat.
+    level, noise = np.median(early), np.diff(early).std() / np.sqrt(2)
+    grid = np.linspace(x[0], x[-1], 400)
+    weights = _kernel(grid, x, _NARROW)
+    error = noise * np.sqrt((weights**2).sum(axis=1) + 1 / len(early))
+    clearly = np.maximum(_CLEARLY * error, _LEAST_RISE * abs(level))
+    flat = weights @ values <= level + clearly
+    if not flat.any() or flat[-1]:
         return None
-    return float(rates[values.argmin()] / 10)
-
-
-def steep(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
-    """Where the loss falls fastest on a logarithmic axis.
-
-    Args:
-        learning_rates: The rate of each update, rising.
-        losses: The smoothed loss of each update.
-
-    Returns:
-        The rate, or None if the loss never falls.
-    """
-    rates, values = _checked(learning_rates, losses)
-    if not _falls(values):
+    rise = grid[np.flatnonzero(flat)[-1]]
+    if rise < x[len(early)]:
         return None
-    slopes = np.diff(values) / np.diff(np.log(rates))
-    return float(rates[slopes.argmin()])
+    return float(max(10**rise / _BELOW, rates[0]))
 
 
-def _checked(rates: ArrayLike, losses: ArrayLike) -> tuple[Floats, Floats]:
-    """Both as float64, cut before the first loss that is not finite."""
-    rates = np.asarray(rates, np.float64)
-    losses = np.asarray(losses, np.float64)
-    if rates.ndim != 1 or rates.shape != losses.shape:
-        raise ValueError(
-            "`learning_rates` and `losses` must be one-dimensional and "
-            "equally long. Pass one of each for every update. Received: "
-            f"learning_rates.shape={rates.shape}, losses.shape={losses.shape}"
-        )
-    if not (np.isfinite(rates).all() and (rates > 0).all()):
-        raise ValueError(
-            "`learning_rates` must be finite and above 0. Pass those of the "
-            f"sweep. Received: learning_rates={rates!r}"
-        )
-    if not (np.diff(rates) > 0).all():
-        raise ValueError(
-            "`learning_rates` must rise from update to update. Sort the "
-            f"sweep by rate. Received: learning_rates={rates!r}"
-        )
-    broken = np.flatnonzero(~np.isfinite(losses))
-    end = broken[0] if len(broken) else len(losses)
-    return rates[:end], losses[:end]
-
-
-def _kernel(at: Floats, x: Floats) -> Floats:
+def _kernel(at: Floats, x: Floats, width: float = _WIDTH) -> Floats:
     """Weight of each x in the mean around each `at`, (at, x)."""
-    width = max(_WIDTH, np.diff(x).max())
+    width = max(width, np.diff(x).max())
     weights = np.exp(-0.5 * ((x - at[:, None]) / width) ** 2)
     return weights / weights.sum(axis=1, keepdims=True)
-
-
-def _falls(losses: Floats) -> bool:
-    return any(after < before for before, after in pairwise(losses))

@@ -22,7 +22,7 @@ __all__ = ["plot_losses", "plot_lr_find", "plot_schedule"]
 
 # Okabe and Ito's colours, told apart by every kind of colour vision.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_MARKERS = "osD^v"
+_MARKERS = "osD^vP"
 
 
 def plot_lr_find(

@@ -147,6 +147,53 @@ def test_smooth_refuses(beta):
         curves.smooth([1.0], beta)
 
 
+# ---- trained --------------------------------------------------------------
+
+
+def flat_then_rising(rates, rise, noise=0.0, seed=0):
+    """Level 0.2, and from a rate on ten times as much a decade."""
+    rng = np.random.default_rng(seed)
+    decades = np.maximum(np.log10(rates / rise), 0)
+    return 0.2 + 2 * decades + noise * rng.normal(size=len(rates))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("count", [50, 100, 400])
+@pytest.mark.parametrize("rise", [3e-4, 1e-3, 1e-2])
+def test_trained_stays_a_third_below_the_rise(rise, count, noise):
+    rates = np.geomspace(1e-6, 1.0, count)
+    losses = flat_then_rising(rates, rise, noise)
+    found = curves.suggest(rates, losses)
+    assert found["highest"] is None
+    # Smoothing sees it some tenths of a decade early; noise hides its start.
+    assert 0.25 <= found["trained"] / (rise / 3) <= 2
+
+
+@fuzzed
+@given(st.integers(0, 1000), st.floats(0.01, 100))
+def test_trained_does_not_depend_on_the_scale_of_the_loss(seed, scale):
+    rates = np.geomspace(1e-6, 1.0, 100)
+    losses = flat_then_rising(rates, 1e-3, 0.05, seed)
+    found = curves.trained(rates, losses)
+    assert curves.trained(rates, scale * losses) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        np.ones(100),
+        np.linspace(1, 2, 100),
+        np.random.default_rng(0).normal(size=100),
+        np.r_[np.ones(50), np.full(50, 0.5)],
+        np.ones(9),
+    ],
+    ids=["flat", "rising all along", "noise", "falling", "short"],
+)
+def test_trained_is_silent_where_nothing_begins_to_rise(losses):
+    rates = np.geomspace(1e-6, 1.0, len(losses))
+    assert curves.trained(rates, losses) is None
+
+
 # ---- suggest --------------------------------------------------------------
 
 
@@ -154,8 +201,9 @@ def test_suggest_order_and_trimming():
     rates = sweep(100)
     losses = typical(rates)
     suggested = curves.suggest(rates, losses)
-    order = ["highest", "valley", "slide", "minimum", "steep"]
+    order = ["highest", "trained", "valley", "slide", "minimum", "steep"]
     assert list(suggested) == order
+    assert suggested["trained"] is None  # the loss falls
     cut = slice(10, -5)
     smoothed = curves.smooth(losses)[cut]
     assert suggested["valley"] == naive_valley(rates[cut], smoothed)
@@ -182,7 +230,7 @@ def test_what_follows_a_broken_loss_is_not_looked_at(bad):
     whole = curves.suggest(rates, losses, num_steps=100)
     cut = curves.suggest(rates[:85], losses[:85], num_steps=100)
     assert whole["highest"] == cut["highest"]
-    assert None not in whole.values()
+    assert [name for name, rate in whole.items() if rate is None] == ["trained"]
     losses[85:] = bad
     assert curves.suggest(rates, losses, num_steps=100) == whole
     for name in ("valley", "slide", "minimum", "steep", "highest"):

@@ -60,11 +60,11 @@ tell(found)
 # from where the slope is half down to where the cliff is half up, on a
 # logarithmic scale.
 #
-# Where the rules agree, all is well. `found.agreement` is the largest
+# Where the rules agree, all is well. `found.spread` is the largest
 # suggestion over the smallest. If it is large, look at the plot.
 
 # %%
-print(f"agreement: a factor of {found.agreement:.0f}")
+print(f"spread: a factor of {found.spread:.0f}")
 
 # %% [markdown]
 # `valley` is fastai's own, and it is careful: often several times too low. That
@@ -103,12 +103,11 @@ tell(flat)
 
 # %% [markdown]
 # fastai's rules find something on almost any curve. Look how far apart they
-# are here: they read noise. `found.suggestion` would take the first of them, so
-# ask `found.suggestions["highest"]` where a curve may be flat.
+# are here: they read noise. This curve only says where it begins to rise, and
+# one rule, `trained`, asks for nothing else: it stays a third below that.
+# `found.rule` names the rule that `found.suggestion` is from.
 #
-# Take a tenth of the rate that the model was trained with, or a tenth of where
-# the curve begins to rise. This is the usual picture when you unfreeze a model
-# whose head is trained.
+# This is the usual curve when you unfreeze a model whose head is trained.
 #
 # On a *new* model a flat curve means a mistake: everything is frozen, the
 # labels are shuffled, or the pixels are not what the network expects.

@@ -15,6 +15,8 @@ from keras_fast.schedules import exponential
 
 # Executions between two looks at the losses: a look waits for the device.
 LOOK_EVERY = 10
+# How much of the noise is as much as the lowest loss.
+NOISE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +29,17 @@ class LRFinderResult:
         smoothed_losses: Its debiased exponential moving average, (n,)
             float64.
         stop_reason: `"completed"`; `"diverged"` where the smoothed loss rose
-            above `stop_factor` times its lowest value; `"non_finite"` where
-            the next loss was NaN or infinite.
+            above `stop_factor` times its lowest value, or of the noise where
+            that is larger; `"non_finite"` where the next loss was NaN or
+            infinite.
         suggestions: A learning rate, or None where the curve has no such
-            point, by `"highest"`, `"valley"`, `"slide"`, `"minimum"` and
-            `"steep"`.
+            point, by `"highest"`, `"trained"` (for a model that is trained
+            already), `"valley"`, `"slide"`, `"minimum"` and `"steep"`.
 
     Examples:
         >>> result = keras_fast.lr_find(model, x, y)
         >>> sorted(result.suggestions)
-        ['highest', 'minimum', 'slide', 'steep', 'valley']
+        ['highest', 'minimum', 'slide', 'steep', 'trained', 'valley']
     """
 
     learning_rates: np.ndarray
@@ -47,19 +50,30 @@ class LRFinderResult:
 
     @property
     def suggestion(self) -> float:
-        """The first suggestion that there is, `highest` as a rule."""
-        for rate in self.suggestions.values():
-            if rate is not None:
-                return rate
-        raise ValueError(
-            "The loss must fall somewhere for a suggestion. Look at `plot()`, "
-            "and check the data, the loss and the range of rates. Received: "
-            f"stop_reason={self.stop_reason!r} after {len(self.losses)} "
-            "updates"
-        )
+        """The first suggestion that there is, see `rule`."""
+        rate = self.suggestions.get(self.rule or "")
+        if rate is None:
+            raise ValueError(
+                "The loss must fall or rise somewhere for a suggestion. Look "
+                "at `plot()`, and check the data, the loss and the range of "
+                f"rates. Received: stop_reason={self.stop_reason!r} after "
+                f"{len(self.losses)} updates"
+            )
+        return rate
 
     @property
-    def agreement(self) -> float | None:
+    def rule(self) -> str | None:
+        """The rule that `suggestion` is from, None where there is none.
+
+        `highest` on most curves, `trained` for a model that is trained
+        already. With another rule the curve says little: fall back on a rate
+        that is known to work.
+        """
+        rates = self.suggestions.items()
+        return next((name for name, rate in rates if rate is not None), None)
+
+    @property
+    def spread(self) -> float | None:
         """Largest over smallest suggestion, None where there are none."""
         rates = [rate for rate in self.suggestions.values() if rate is not None]
         return max(rates) / min(rates) if rates else None
@@ -187,8 +201,13 @@ class LRFinder(ParamScheduler):
             losses = losses[: finite.argmin()]
         smoothed = smooth(losses, self.smoothing)
         lowest = np.minimum.accumulate(smoothed)
-        # Written as a distance: a loss may be negative.
-        above = smoothed - lowest > (self.stop_factor - 1) * np.abs(lowest)
+        # A loss may be negative, and that of a trained model near 0: then the
+        # noise from update to update is the scale.
+        noise = (
+            np.median(np.abs(np.diff(losses[:50]))) if len(losses) > 1 else 0
+        )
+        scale = np.maximum(np.abs(lowest), NOISE * noise)
+        above = smoothed - lowest > (self.stop_factor - 1) * scale
         if above.any():
             return losses[: above.argmax() + 1], "diverged"
         return losses, "completed" if finite.all() else "non_finite"

@@ -172,9 +172,8 @@ def _enlarged(model: Any, images: np.ndarray, maps: Any) -> np.ndarray:
         return images
     scale = LEAST_SIDE / min(sides)
     size = [round(scale * side) for side in images.shape[1:3]]
-    return ops.convert_to_numpy(
-        ops.image.resize(ops.cast(images, "float32"), size, "bilinear")
-    )
+    larger = ops.image.resize(ops.cast(images, "float32"), size, "bilinear")
+    return np.asarray(ops.convert_to_numpy(larger))
 
 
 def _choose(

@@ -18,6 +18,7 @@ def test_rates_and_losses():
     assert result.stop_reason == "completed"
     assert set(result.suggestions) == {
         "highest",
+        "trained",
         "valley",
         "slide",
         "minimum",

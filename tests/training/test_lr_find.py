@@ -179,13 +179,13 @@ def test_nothing_but_nan():
     assert result.stop_reason == "non_finite"
     assert result.losses.shape == result.learning_rates.shape == (0,)
     assert set(result.suggestions.values()) == {None}
-    assert result.agreement is None
+    assert result.rule is result.spread is None
     with pytest.raises(ValueError) as caught:
         result.suggestion  # noqa: B018
     assert str(caught.value) == (
-        "The loss must fall somewhere for a suggestion. Look at `plot()`, "
-        "and check the data, the loss and the range of rates. Received: "
-        "stop_reason='non_finite' after 0 updates"
+        "The loss must fall or rise somewhere for a suggestion. Look at "
+        "`plot()`, and check the data, the loss and the range of rates. "
+        "Received: stop_reason='non_finite' after 0 updates"
     )
 
 
@@ -193,8 +193,9 @@ def test_suggestions():
     result = lr_find(mlp(adam()), *data(40), batch_size=32)
     rates = {k: v for k, v in result.suggestions.items() if v is not None}
     assert next(iter(result.suggestions)) == "highest"
-    assert result.suggestion == next(iter(rates.values()))
-    assert result.agreement == max(rates.values()) / min(rates.values())
+    assert result.rule == next(iter(rates))
+    assert result.suggestion == rates[result.rule]
+    assert result.spread == max(rates.values()) / min(rates.values())
     assert all(1e-8 <= rate <= 10 for rate in rates.values())
     assert result.plot().lines
 
