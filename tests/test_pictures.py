@@ -83,3 +83,10 @@ def test_the_one_input_of_pictures():
     for inputs in (np.ones((2, 3)), [pictures, pictures], {}):
         with pytest.raises(ValueError, match="The inputs must be pictures"):
             one_picture_each(inputs)
+
+
+def test_where_it_is_cold_the_picture_shows():
+    heat = np.linspace(-0.5, 1.5, 16).reshape(1, 4, 4)
+    [ax] = plot_pictures(RAMP, heatmaps=heat)
+    opacity = ax.get_images()[1].get_alpha()
+    np.testing.assert_allclose(opacity, 0.75 * np.clip(heat[0], 0, 1))

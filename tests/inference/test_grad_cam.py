@@ -298,3 +298,36 @@ def test_plot_lays_heat_over_the_pictures():
     assert [ax.get_title() for ax in axes] == ["dog", "dog"]
     _, heat = axes[1].get_images()
     np.testing.assert_array_equal(heat.get_array(), result.heatmaps[1])
+
+
+def small_any_size(shape=(None, None, 3)):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input(shape)
+    x = layers.Conv2D(6, 3, strides=2, padding="same", name="maps")(inputs)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, name="scores")(x))
+
+
+def test_small_images_are_enlarged_for_maps_of_seven_by_seven():
+    model = small_any_size()
+    x = np.random.default_rng(1).uniform(size=(3, 8, 8, 3)).astype("float32")
+    result = grad_cam(model, x)
+    classes = model.predict(x, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(result.classes, classes)
+    larger = numbers(keras.ops.image.resize(x, (14, 14), "bilinear"))
+    maps = keras.Model(model.input, model.get_layer("maps").output)(larger)
+    kernel = numbers(model.get_layer("scores").kernel)[:, classes]
+    heat = np.maximum(np.einsum("nhwc,cn->nhw", numbers(maps), kernel), 0)
+    expected = normalized(upsampled(heat, 8))
+    np.testing.assert_allclose(result.heatmaps, expected, atol=1e-5)
+
+
+def test_a_model_of_one_size_gets_the_images_as_they_are():
+    model = small_any_size((8, 8, 3))
+    x = np.random.default_rng(1).uniform(size=(3, 8, 8, 3)).astype("float32")
+    result = grad_cam(model, x, class_index=1)
+    maps = keras.Model(model.input, model.get_layer("maps").output)(x)
+    kernel = numbers(model.get_layer("scores").kernel)[:, [1, 1, 1]]
+    heat = np.maximum(np.einsum("nhwc,cn->nhw", numbers(maps), kernel), 0)
+    expected = normalized(upsampled(heat, 8))
+    np.testing.assert_allclose(result.heatmaps, expected, atol=1e-5)
