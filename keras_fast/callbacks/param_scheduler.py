@@ -1,13 +1,13 @@
 """Hyperparameters that follow functions of progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_fast._checks import finite, function, not_empty, whole
-from keras_fast._live import ROWS, attach, trace_with
+from keras_fast._live import ROWS, Live, attach, trace_with
 from keras_fast._unwrap import batches_per_update
 from keras_fast.plots import plot_schedule
 
@@ -174,15 +174,20 @@ class ParamScheduler(keras.callbacks.Callback):
         return rows
 
     def _check(self, functions: dict[str, Schedule]) -> None:
-        optimizer = self._live.optimizer
         for name in functions:
             if name in self._live.schedules:
                 raise ValueError(
                     f"`{name}` must be scheduled by one callback. Remove one. "
                     f"Received: callbacks with two schedules for {name}"
                 )
-            if name not in self._live.columns:
-                raise ValueError(_missing(name, optimizer))
+        check_schedulable(self._live, functions)
+
+
+def check_schedulable(live: Live, names: Iterable[str]) -> None:
+    """Refuse an optimizer that lacks one of these hyperparameters."""
+    for name in names:
+        if name not in live.columns:
+            raise ValueError(_missing(name, live.optimizer))
 
 
 def _missing(name: str, optimizer: keras.optimizers.Optimizer) -> str:

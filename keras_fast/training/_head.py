@@ -46,8 +46,11 @@ def train_head(
     Raises:
         NoFeatures: There can be none; says why.
     """
-    if type(model).train_step is not keras.Model.train_step:
-        raise NoFeatures("the model has a `train_step` of its own")
+    for name in ("train_step", "compute_loss"):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise NoFeatures(f"the model has a `{name}` of its own")
+    if model.loss is None:
+        raise NoFeatures("the model is compiled without a loss")
     try:
         body, head = split_head(model)
     except ValueError as error:

@@ -10,9 +10,11 @@ import keras
 
 from keras_fast._batches import without_validation
 from keras_fast._checks import at_least, compiled, non_negative, positive, whole
-from keras_fast._live import trace_anew
+from keras_fast._live import attach, trace_anew
 from keras_fast._rebind import averaged_updates, scaled_updates
 from keras_fast._unwrap import chain, innermost
+from keras_fast.callbacks.one_cycle import OneCycle
+from keras_fast.callbacks.param_scheduler import check_schedulable
 from keras_fast.freezing import freeze, unfreeze
 from keras_fast.layer_groups import (
     can_train,
@@ -86,46 +88,49 @@ def fine_tune(
 ) -> FineTuneHistory:
     """Train the head of a pretrained model, then all of it.
 
-    1. What the frozen base computes is computed once, and the head trains on
-       these features for `head_epochs`, from a last layer of zeros: it comes
-       to where a well-regularized linear model would be.
+    1. The features that the frozen base computes are computed once, and the
+       head trains on them for `head_epochs`, its last layer starting at zero.
+       It ends up where a well-regularized linear model would be.
     2. Everything trains for `epochs` with 1cycle, at rates that don't undo
-       that. BatchNormalization runs as in inference: the moving averages of a
-       pretrained base are better than what a few hundred images can give.
+       that. BatchNormalization in the base runs as in inference: a few hundred
+       images can't give better moving averages.
     3. The model ends with a moving average of its weights. With
-       `validation_data` it is the best average of all epochs, by the
-       validation loss; validation is of the averages.
+       `validation_data`, the averages are what is validated, and the model
+       ends with the best of them by validation loss.
 
-    Callbacks see one training of `epochs`, or with `freeze_epochs` of both
-    together; the features come before it. Afterwards all layers can train, but
-    for normalization in the base if `train_batchnorm` is False.
+    Callbacks see one training: `freeze_epochs`, if any, then `epochs`. The
+    head's epochs on features come before it. Afterwards all layers are
+    trainable, except BatchNormalization in the base unless `train_batchnorm`
+    is True.
 
-    The defaults are those that won on photographs, see the benchmarks. fastai's
-    own `fine_tune` is
+    The defaults were chosen on photographs, see the benchmarks. fastai's own
+    `fine_tune` is
 
         fine_tune(model, x, y, epochs=4, head_epochs=0, freeze_epochs=1,
                   base_lr=2e-3, lr_mult=100, train_batchnorm=True, average=0)
 
-    It needs several thousand images.
+    With a few hundred images it loses to a linear model.
 
     Args:
         model: A compiled model.
-        x: Data, as `fit()` takes it. It is passed over `num_views` times if
-            each pass gives other images, as with augmentation.
+        x: Data, as `fit()` takes it. The features are computed for
+            `num_views` passes over it if passes differ, as with augmentation.
         y: Labels, as `fit()` takes them.
         epochs: Epochs in which everything trains.
-        base_lr: Learning rate of the frozen epochs at its peak. When
-            everything trains it is half of it.
+        base_lr: Peak learning rate of the frozen epochs; when everything
+            trains, the peak is half of it. The default suits the Adam family;
+            SGD needs a hundred times as much.
         head_epochs: Epochs of the head on features; 0 leaves them out.
-        num_views: Passes over augmented data to compute features of.
+        num_views: Number of augmented views of each image to compute features
+            for.
         freeze_epochs: Epochs in which the head alone trains on the data
             itself, after those on features.
         lr_mult: How many times lower the rate of the first group is than that
             of the last, when everything trains.
         momentums: See `keras_fast.callbacks.OneCycle`.
         train_batchnorm: Whether BatchNormalization trains too, as in fastai.
-        average: Share of `epochs` that the moving average of the weights is
-            over; 0 for none. An optimizer with `use_ema` keeps its own.
+        average: Length of the moving average of the weights, as a share of
+            `epochs`; 0 for none. An optimizer with `use_ema` keeps its own.
         **fit_kwargs: What else `fit()` takes.
 
     Returns:
@@ -137,10 +142,10 @@ def fine_tune(
             compiled, or its optimizer has a rate for each group already.
 
     Warns:
-        UserWarning: Features can't be computed once: the data can be read only
-            once, no base stands before the head, the model has a training step
-            of its own, or memory is too small. The head trains for a frozen
-            epoch instead.
+        UserWarning: The features can't be computed once: the data can be read
+            only once, there is no base before the head, the model has its own
+            `train_step`, or the features would take over 2 GiB. The head
+            trains for one frozen epoch instead.
 
     Examples:
         >>> history = keras_fast.fine_tune(model, x, y, epochs=2, verbose=0)
@@ -153,7 +158,7 @@ def fine_tune(
     - [Howard and Gugger, 2020](https://arxiv.org/abs/2002.04688)
     - fastai 2.8, `fine_tune`
     """
-    _check_optimizer(compiled(model).optimizer)
+    _check_optimizer(compiled(model).optimizer, momentums)
     default_groups(model)  # refuses a model whose head can't be known
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
@@ -245,10 +250,15 @@ def _warn(reason: NoFeatures, frozen: int) -> None:
     )
 
 
-def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+def _check_optimizer(
+    optimizer: keras.optimizers.Optimizer, momentums: Momentums
+) -> None:
+    """Refuse before the head has trained what the schedule would refuse."""
     for each in chain(optimizer):
         if not isinstance(each, keras.optimizers.LossScaleOptimizer):
             check_scalable("optimizer", each)
+    cycle = OneCycle(1.0, momentums=momentums)
+    check_schedulable(attach(optimizer), cycle.curve(1))
 
 
 @contextlib.contextmanager

@@ -66,14 +66,15 @@ class Calls(keras.callbacks.Callback):
 def test_the_head_comes_to_a_regularized_linear_model():
     model = classifier()
     body, head = split_head(model)
-    features, there = (body.predict(x, verbose=0) for x in (X, TEST))
+    many = np.random.default_rng(1).normal(size=(500, 6)).astype("float32")
+    features, there = (body.predict(x, verbose=0) for x in (X, many))
     before = [v.numpy() for v in body.weights]
     history = tune(model, base_lr=1e-12, average=0, head_epochs=300)
     for variable, value in zip(body.weights, before, strict=True):
         assert distance(variable, value) <= 1e-6
     regression = LogisticRegression(C=1.0).fit(features, Y)
     found = head.predict(there, verbose=0).argmax(axis=1)
-    assert np.mean(found == regression.predict(there)) >= 0.9
+    assert np.mean(found == regression.predict(there)) >= 0.85
     # From zeros, whatever was there.
     assert history.head.history["loss"][0] <= np.log(2) + 0.05
 
@@ -223,10 +224,10 @@ def test_a_callback_that_stops_in_the_frozen_part_stops_it_all():
 
 
 def test_validation_split_is_no_training_data():
-    model, same = classifier(), classifier()
+    model = classifier()  # each sets the seed
     tune(model, validation_split=0.5, average=0)
     part = {"validation_data": (X[30:], Y[30:])}
-    tune(same, X[:30], Y[:30], average=0, **part)
+    tune(same := classifier(), X[:30], Y[:30], average=0, **part)
     for a, b in zip(values(model), values(same), strict=True):
         assert distance(a, b) <= 1e-6
 
@@ -283,7 +284,9 @@ def batches():
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("why", ["generator", "memory", "step", "no base"])
+@pytest.mark.parametrize(
+    "why", ["generator", "memory", "train_step", "compute_loss", "no base"]
+)
 def test_where_features_cannot_be_computed_it_says_so(why, monkeypatch):
     model, x, y, more = classifier(), X, Y, {}
     reason = "`x` can be read only once"
@@ -300,14 +303,12 @@ def test_where_features_cannot_be_computed_it_says_so(why, monkeypatch):
         model.compile("adam", "sparse_categorical_crossentropy")
         reason = "can be cut in two"
     else:
-
-        class Own(keras.Sequential):
-            def train_step(self, *arguments):
-                return super().train_step(*arguments)
-
-        model = Own(model.layers)
+        plain = getattr(keras.Sequential, why)
+        kind = type("Own", (keras.Sequential,), {})
+        setattr(kind, why, lambda *args, **kwargs: plain(*args, **kwargs))
+        model = kind([keras.Input((6,)), *model.layers])
         model.compile("adam", "sparse_categorical_crossentropy")
-        reason = "`train_step` of its own"
+        reason = f"`{why}` of its own"
     with pytest.warns(UserWarning, match=f"for 1 epochs.*Received: .*{reason}"):
         history = tune(model, x, y, **more)
     assert history.epoch == [0, 1, 2]
@@ -356,6 +357,24 @@ def test_several_inputs_and_one_that_ends_in_logits():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         tune(classifier(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "arguments", "message"),
+    [
+        (keras.optimizers.SGD(0.1), {}, "`momentums=None` to leave it alone"),
+        (adam(), {"momentums": (0.9, 0.8)}, "`momentums` must be three"),
+    ],
+)
+def test_what_the_schedule_would_refuse_is_refused_before_the_head_trains(
+    optimizer, arguments, message
+):
+    model = mlp(optimizer)
+    before = values(model)
+    with pytest.raises(ValueError, match=message):
+        tune(model, *data(6), **arguments)
+    for value, old in zip(values(model), before, strict=True):
+        np.testing.assert_array_equal(value, old)
 
 
 def test_the_result_is_public():
