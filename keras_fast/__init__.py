@@ -24,7 +24,8 @@ from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.inference.tta import predict_tta
 from keras_fast.layer_groups import layer_groups, layer_multipliers
 from keras_fast.split_head import split_head
-from keras_fast.training.fine_tune import FineTuneHistory, fine_tune
+from keras_fast.training.fine_tune import fine_tune
+from keras_fast.training.fine_tune_history import FineTuneHistory
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.training_plan import training_plan

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_fast._unwrap import chain, innermost, scope
 
@@ -95,7 +96,7 @@ def averaged_updates(
     optimizer: keras.optimizers.Optimizer,
     variables: Sequence[keras.Variable],
     everything: Sequence[keras.Variable],
-) -> Iterator[list[keras.Variable] | None]:
+) -> Iterator[list[keras.Variable]]:
     """Have the optimizer average the weights, as with `use_ema`, for a while.
 
     Args:
@@ -105,29 +106,27 @@ def averaged_updates(
         everything: All that might.
 
     Yields:
-        The averages, one for each of `variables`; None if the optimizer
-        averages anyway, as its user has told it to.
+        The averages, one for each of `variables`: those of the user if the
+        optimizer has `use_ema` anyway.
     """
     leaf: Any = innermost(optimizer)
-    if leaf.use_ema:
-        yield None
-        return
-    before = leaf.ema_momentum
+    own, momentum = leaf.use_ema, leaf.ema_momentum
     leaf.use_ema = True
     if not leaf.built:
         with scope(leaf), keras.name_scope(optimizer.name):
             optimizer.build(list(variables))
-    else:
+    elif not own:
         rebind(optimizer, variables, everything)
     try:
         yield getattr(leaf, AVERAGE)
     finally:
-        leaf.use_ema, leaf.ema_momentum = False, before
-        rebind(optimizer, variables, everything)
-        stash = leaf.__dict__["_slots_of_variables"]
-        for key in [key for key in stash if key[1] == AVERAGE]:
-            del stash[key]
-        leaf.__dict__.pop(AVERAGE, None)
+        if not own:
+            leaf.use_ema, leaf.ema_momentum = False, momentum
+            rebind(optimizer, variables, everything)
+            stash = leaf.__dict__["_slots_of_variables"]
+            for key in [key for key in stash if key[1] == AVERAGE]:
+                del stash[key]
+            leaf.__dict__.pop(AVERAGE, None)
 
 
 class _ScaledUpdates:
@@ -238,9 +237,15 @@ def _clear(optimizer: Any) -> None:
     kept = [optimizer._iterations, optimizer._learning_rate]
     if live is not None:
         kept += [live.table, live.position]
+    known = [v for v in optimizer._variables if any(v is k for k in kept)]
     for variable in list(optimizer._variables):
-        if not any(variable is v for v in kept):
+        if not any(variable is v for v in known):
             optimizer._untrack_variable(variable)
+    # A new list: TensorFlow saves none from which something was taken.
+    with DotNotTrackScope():
+        optimizer._variables = known
+    test, _ = optimizer._tracker.config["variables"]
+    optimizer._tracker.config["variables"] = (test, optimizer._variables)
     optimizer._trainable_variables_indices = {}
     optimizer.built = False
 

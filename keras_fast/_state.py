@@ -94,7 +94,12 @@ def _attributes(owner: Any) -> Callable[[], None]:
 
     def restore() -> None:
         for name, value in lists.items():
-            attributes[name][:] = value
+            now = attributes[name]
+            # TensorFlow saves no model with a list that was assigned to.
+            if len(now) != len(value) or any(
+                a is not b for a, b in zip(now, value, strict=True)
+            ):
+                now[:] = value
         owner.__dict__.clear()
         owner.__dict__.update(attributes)
 

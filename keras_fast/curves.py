@@ -34,7 +34,7 @@ _FEWEST = 10  # updates that show a valley
 # And of `trained`: benchmarks/fine_tuning_rate.py.
 _NARROW = 0.25  # decades: a rise is steeper than a fall
 _LEAST_RISE = 0.05  # of the level
-_BELOW = 3  # times lower than where the loss begins to rise
+_BELOW = 1.5  # times lower than where it is seen to rise, which is early
 
 
 def smooth(losses: ArrayLike, beta: float = 0.98) -> Floats:
@@ -166,8 +166,9 @@ def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     A model that is trained already, as one whose head is, has nothing to gain
     from one update at any rate: its loss is flat, up to the rate that breaks
     it. That is where the curve, smoothed over a fixed width in decades, leaves
-    the level of the first third for good. A third of that rate is the peak of
-    a training that goes on from here.
+    the level of the first third for good. Smoothing sees a rise about half a
+    decade before it comes, so two thirds of that rate are a safe peak for a
+    training that goes on from here.
 
     Args:
         learning_rates: The rate of each update, rising.
@@ -180,7 +181,7 @@ def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
         >>> rates = np.geomspace(1e-7, 10.0, 100)
         >>> curve = np.where(rates < 1e-3, 0.2, 2.0)
         >>> f"{trained(rates, curve):.0e}"
-        '2e-04'
+        '1e-04'
     """
     rates, values = checked(learning_rates, losses)
     if len(rates) < _FEWEST:

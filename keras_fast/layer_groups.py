@@ -10,6 +10,7 @@ from keras_fast._checks import positive, several, whole
 
 __all__ = [
     "Groups",
+    "UnknownOrder",
     "can_train",
     "checked_groups",
     "default_groups",
@@ -29,6 +30,10 @@ POOLING = (
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalMaxPooling3D,
 )
+
+
+class UnknownOrder(ValueError):
+    """The order of a model's layers is known to its `call()` alone."""
 
 
 class Multipliers(list):
@@ -195,7 +200,7 @@ def _walk(
     if not isinstance(model, keras.Sequential) and not hasattr(
         model, "operations"
     ):
-        raise ValueError(
+        raise UnknownOrder(
             "`model` must be functional or Sequential, and so must the models "
             "in it: the order of a subclassed model's layers is known to its "
             "`call()` alone. Pass `groups`, lists of its layers from input to "

@@ -160,13 +160,13 @@ def flat_then_rising(rates, rise, noise=0.0, seed=0):
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 @pytest.mark.parametrize("count", [50, 100, 400])
 @pytest.mark.parametrize("rise", [3e-4, 1e-3, 1e-2])
-def test_trained_stays_a_third_below_the_rise(rise, count, noise):
+def test_trained_stays_below_the_rise(rise, count, noise):
     rates = np.geomspace(1e-6, 1.0, count)
     losses = flat_then_rising(rates, rise, noise)
     found = curves.suggest(rates, losses)
     assert found["highest"] is None
     # Smoothing sees it some tenths of a decade early; noise hides its start.
-    assert 0.25 <= found["trained"] / (rise / 3) <= 2
+    assert 0.1 <= found["trained"] / rise <= 1
 
 
 @fuzzed

@@ -74,8 +74,9 @@ ax = found.plot()
 # well before the lowest point. At the lowest point the harm has begun: what
 # still falls there is the result of the better rates before it.
 #
-# Five rules read the curve. `highest` is the course's own rule, "the highest
-# rate where the loss is still clearly improving". The others are fastai's.
+# Six rules read the curve. `highest` is the course's own rule, "the highest
+# rate where the loss is still clearly improving". `trained` is for models that
+# are trained already, and silent here. The others are fastai's.
 
 # %%
 for rule, rate in found.suggestions.items():

@@ -15,8 +15,6 @@ from keras_fast.schedules import exponential
 
 # Executions between two looks at the losses: a look waits for the device.
 LOOK_EVERY = 10
-# How much of the noise is as much as the lowest loss.
-NOISE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +204,7 @@ class LRFinder(ParamScheduler):
         noise = (
             np.median(np.abs(np.diff(losses[:50]))) if len(losses) > 1 else 0
         )
-        scale = np.maximum(np.abs(lowest), NOISE * noise)
+        scale = np.maximum(np.abs(lowest), noise)
         above = smoothed - lowest > (self.stop_factor - 1) * scale
         if above.any():
             return losses[: above.argmax() + 1], "diverged"

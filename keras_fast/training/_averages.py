@@ -20,14 +20,15 @@ class Averages(keras.callbacks.Callback):
 
     Args:
         averages: One for each variable that trains; None for no averaging.
-        num_epochs: Number of updates that an average is over, in epochs.
+        num_epochs: Number of updates that an average is over, in epochs; None
+            for averages that the user has asked the optimizer for.
         best: The lowest validation loss before, or None without validation.
     """
 
     def __init__(
         self,
         averages: Sequence[keras.Variable] | None,
-        num_epochs: float,
+        num_epochs: float | None,
         best: float | None = None,
     ):
         super().__init__()
@@ -37,7 +38,7 @@ class Averages(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
-        if self._averages is not None:
+        if self._averages is not None and self._num_epochs is not None:
             updates = max(self._num_epochs * self.params["steps"], 1)
             leaf: Any = innermost(model.optimizer)
             # Read when the step is traced, which is at its first batch.
@@ -64,6 +65,23 @@ class Averages(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         if self._best is not None:
             self.model.set_weights(self._best)
+
+    def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
+        """`ResumableCheckpoint` asks for what there is to save."""
+        if self._lowest is not None:
+            store["lowest"] = np.array(self._lowest)
+        for name in ("hidden", "best"):
+            for i, value in enumerate(getattr(self, f"_{name}") or []):
+                store[f"{name}{i}"] = value
+
+    def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
+        """Take what `save_own_variables` gave."""
+        if "lowest" in store:
+            self._lowest = float(store["lowest"])
+        for name in ("hidden", "best"):
+            count = sum(key.startswith(name) for key in store)
+            values = [np.array(store[f"{name}{i}"]) for i in range(count)]
+            setattr(self, f"_{name}", values or None)
 
     def _show(self) -> None:
         """Put the averages into the model."""

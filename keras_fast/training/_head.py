@@ -21,6 +21,8 @@ from keras_fast.training._features import Features, NoFeatures, features
 __all__ = ["train_head", "validated"]
 
 PEAK = 1e-3
+MOST_ROWS = 32  # in a batch
+FEWEST_UPDATES = 100
 QUIET = {"verbose": 0, "return_dict": True}
 Metrics = dict[str, float]
 
@@ -46,15 +48,7 @@ def train_head(
     Raises:
         NoFeatures: There can be none; says why.
     """
-    for name in ("train_step", "compute_loss"):
-        if getattr(type(model), name) is not getattr(keras.Model, name):
-            raise NoFeatures(f"the model has a `{name}` of its own")
-    if model.loss is None:
-        raise NoFeatures("the model is compiled without a loss")
-    try:
-        body, head = split_head(model)
-    except ValueError as error:
-        raise NoFeatures(str(error)) from error
+    body, head = _cut(model)
     names = ("y", "sample_weight", "class_weight", "batch_size")
     how = {name: data.get(name) for name in names}
     steps = data.get("steps_per_epoch")
@@ -79,6 +73,21 @@ def train_head(
     return history, linear.evaluate(
         there.x, there.y, sample_weight=weights, **QUIET
     )
+
+
+def _cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Body and head, if training the head is training the model."""
+    for name in ("train_step", "compute_loss"):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise NoFeatures(f"the model has a `{name}` of its own")
+    if model.loss is None:
+        raise NoFeatures("the model is compiled without a loss")
+    if len(model.outputs) > 1:
+        raise NoFeatures("the model has several outputs")
+    try:
+        return split_head(model)
+    except ValueError as error:
+        raise NoFeatures(str(error)) from error
 
 
 def validated(model: keras.Model, data: Mapping[str, Any]) -> Metrics:
@@ -111,30 +120,54 @@ def _fit(
     metrics: Any = None,
 ) -> keras.callbacks.History:
     """Train this head with the loss that the model is compiled with."""
-    last = _last_dense(head)
-    if last is not None:
-        last.kernel.assign(np.zeros(last.kernel.shape))
+    rate = PEAK * _start(_last_dense(head), given.y)
     with scope(model):
         head.compile(
-            keras.optimizers.AdamW(PEAK, weight_decay=0.01),
+            keras.optimizers.AdamW(rate, weight_decay=0.01),
             loss=model.loss,
             loss_weights=model._compile_loss._user_loss_weights,
             metrics=metrics,
             jit_compile=model.jit_compile,
         )
+    batch_size = min(given.batch_size, MOST_ROWS)
+    rows = len(keras.tree.flatten(given.x)[0])
+    steps = -(-rows // batch_size)
+    updates = max(epochs * steps // given.num_views, FEWEST_UPDATES)
     history = head.fit(
         given.x,
         given.y,
         sample_weight=given.sample_weight,
-        batch_size=given.batch_size,
-        epochs=-(-epochs // given.num_views),
-        callbacks=[OneCycle(PEAK)],
+        batch_size=batch_size,
+        epochs=-(-updates // steps),
+        callbacks=[OneCycle(rate)],
         verbose=0,
     )
     if batch_norms(head):
-        rows = len(keras.tree.flatten(given.x)[0])
         update_batch_norm(head, given.x, batch_size=rows)
     return history
+
+
+def _start(last: Any, y: Any) -> float:
+    """Put the last layer where it knows nothing; returns the targets' scale.
+
+    Targets of a regression may be of any size, and Adam's steps are of one.
+    """
+    if last is None:
+        return 1.0
+    last.kernel.assign(np.zeros(last.kernel.shape))
+    targets = keras.tree.flatten(y)[0]
+    regression = (
+        last.activation is keras.activations.linear
+        and last.bias is not None
+        and targets.dtype.kind == "f"
+        and targets.reshape(len(targets), -1).shape[1] == last.units
+        and np.abs(targets).max() > 1  # or it may be a share
+    )
+    if not regression:
+        return 1.0
+    columns = targets.reshape(len(targets), -1)
+    last.bias.assign(columns.mean(axis=0))
+    return float(columns.std(axis=0).max()) or 1.0
 
 
 def _linear(head: keras.Model, given: Features) -> keras.Model:

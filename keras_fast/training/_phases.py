@@ -1,5 +1,6 @@
 """How are several fits one training to its callbacks?"""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,7 +9,7 @@ import keras
 from keras_fast._fit import batches_of_this_fit
 from keras_fast.callbacks.one_cycle import OneCycle
 
-__all__ = ["OneCycleBetween", "OneTraining", "check_not_given"]
+__all__ = ["OneCycleBetween", "OneTraining", "check_fit_kwargs"]
 
 Schedule = Callable[[float], float]
 
@@ -109,11 +110,19 @@ class OneTraining(keras.callbacks.CallbackList):
             self.callbacks = everyone
 
 
-def check_not_given(fit_kwargs: dict[str, Any], names: Iterable[str]) -> None:
-    """Refuse what a recipe passes to `fit()` itself."""
-    for name in names:
-        if name in fit_kwargs:
+def check_fit_kwargs(
+    fit_kwargs: dict[str, Any], refused: Iterable[str]
+) -> None:
+    """Refuse what `fit()` does not take, and what a recipe passes itself."""
+    known = inspect.signature(keras.Model.fit).parameters
+    for name, value in fit_kwargs.items():
+        if name in refused:
             raise ValueError(
                 f"`{name}` must not be given: the recipe sets it for each of "
-                f"its fits. Leave it out. Received: {name}={fit_kwargs[name]!r}"
+                f"its fits. Leave it out. Received: {name}={value!r}"
+            )
+        if name not in known:
+            raise TypeError(
+                f"`{name}` must be an argument of this function or of `fit()`. "
+                f"Check its spelling. Received: {name}={value!r}"
             )

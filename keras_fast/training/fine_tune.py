@@ -9,65 +9,47 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_fast._batches import without_validation
-from keras_fast._checks import at_least, compiled, non_negative, positive, whole
-from keras_fast._live import attach, trace_anew
+from keras_fast._checks import at_least, between, compiled, positive, whole
+from keras_fast._live import trace_anew
 from keras_fast._rebind import averaged_updates, scaled_updates
-from keras_fast._unwrap import chain, innermost
-from keras_fast.callbacks.one_cycle import OneCycle
-from keras_fast.callbacks.param_scheduler import check_schedulable
+from keras_fast._unwrap import innermost
 from keras_fast.freezing import freeze, unfreeze
 from keras_fast.layer_groups import (
     can_train,
     default_groups,
     layer_multipliers,
 )
-from keras_fast.optimizers.discriminative_optimizer import check_scalable
 from keras_fast.training._averages import Averages
 from keras_fast.training._features import NoFeatures
 from keras_fast.training._head import train_head, validated
 from keras_fast.training._phases import (
     OneCycleBetween,
     OneTraining,
-    check_not_given,
+    check_fit_kwargs,
 )
+from keras_fast.training._refusals import (
+    check_callbacks,
+    check_length,
+    check_model,
+    check_optimizer,
+)
+from keras_fast.training.fine_tune_history import FineTuneHistory
 
-__all__ = ["FineTuneHistory", "fine_tune"]
+__all__ = ["fine_tune"]
 
 Momentums = tuple[float, float, float] | None
 
 
-class FineTuneHistory(keras.callbacks.History):
-    """The History of `fine_tune`, and what it started from.
+class _Plan(NamedTuple):
+    """What happens on the data itself."""
 
-    Args:
-        head: History of the head on features, or None.
-        linear: What a linear model on the features of the frozen base reaches
-            on the validation data: its loss and metrics, or None. Fine-tuning
-            that ends below it has lost something.
-
-    Examples:
-        >>> history = keras_fast.fine_tune(
-        ...     model, x, y, epochs=2, validation_data=(x, y), verbose=0
-        ... )
-        >>> list(history.linear)
-        ['loss']
-    """
-
-    def __init__(
-        self,
-        head: keras.callbacks.History | None = None,
-        linear: dict[str, float] | None = None,
-    ):
-        super().__init__()
-        self.head, self.linear = head, linear
-
-    def __repr__(self) -> str:
-        rows = [f"FineTuneHistory of {len(getattr(self, 'epoch', []))} epochs"]
-        for name, value in (self.linear or {}).items():
-            seen = self.history.get(f"val_{name}", [])
-            last = f", last epoch {seen[-1]:.4g}" if seen else ""
-            rows.append(f"val_{name}: linear model {value:.4g}{last}")
-        return "\n  ".join(rows)
+    epochs: int
+    frozen: int  # epochs before these
+    base_lr: float
+    lr_mult: float
+    momentums: Momentums
+    train_batchnorm: bool
+    average: float
 
 
 def fine_tune(
@@ -96,7 +78,8 @@ def fine_tune(
        images can't give better moving averages.
     3. The model ends with a moving average of its weights. With
        `validation_data`, the averages are what is validated, and the model
-       ends with the best of them by validation loss.
+       ends with the best of them by validation loss; that may be what it had
+       before everything trained.
 
     Callbacks see one training: `freeze_epochs`, if any, then `epochs`. The
     head's epochs on features come before it. Afterwards all layers are
@@ -130,7 +113,8 @@ def fine_tune(
         momentums: See `keras_fast.callbacks.OneCycle`.
         train_batchnorm: Whether BatchNormalization trains too, as in fastai.
         average: Length of the moving average of the weights, as a share of
-            `epochs`; 0 for none. An optimizer with `use_ema` keeps its own.
+            `epochs` from 0 to 1; 0 for none. An optimizer with `use_ema` keeps
+            its own.
         **fit_kwargs: What else `fit()` takes.
 
     Returns:
@@ -158,8 +142,9 @@ def fine_tune(
     - [Howard and Gugger, 2020](https://arxiv.org/abs/2002.04688)
     - fastai 2.8, `fine_tune`
     """
-    _check_optimizer(compiled(model).optimizer, momentums)
-    default_groups(model)  # refuses a model whose head can't be known
+    check_optimizer(compiled(model).optimizer, momentums)
+    check_model(model)
+    check_length(x, fit_kwargs)
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
     plan = _Plan(
@@ -169,31 +154,34 @@ def fine_tune(
         at_least("lr_mult", lr_mult, 1),
         momentums,
         train_batchnorm,
-        non_negative("average", average),
+        between("average", average, 0, 1),
     )
-    check_not_given(fit_kwargs, ["initial_epoch"])
+    check_fit_kwargs(fit_kwargs, ["initial_epoch"])
+    check_callbacks(fit_kwargs.get("callbacks"), plan)
     data = _without_split({"x": x, "y": y, **fit_kwargs})
     history = FineTuneHistory()
     if head_epochs:
-        try:
-            found = train_head(model, data, head_epochs, num_views)
-            history.head, history.linear = found
-        except NoFeatures as reason:
-            plan = plan._replace(frozen=max(plan.frozen, 1))
-            _warn(reason, plan.frozen)
+        plan = _head_first(model, data, history, plan, head_epochs, num_views)
     return _train(model, data, history, plan)
 
 
-class _Plan(NamedTuple):
-    """What happens on the data itself."""
-
-    epochs: int
-    frozen: int  # epochs before these
-    base_lr: float
-    lr_mult: float
-    momentums: Momentums
-    train_batchnorm: bool
-    average: float
+def _head_first(
+    model: keras.Model,
+    data: dict[str, Any],
+    history: FineTuneHistory,
+    plan: _Plan,
+    head_epochs: int,
+    num_views: int,
+) -> _Plan:
+    """Train the head on features, or plan a frozen epoch instead."""
+    try:
+        found = train_head(model, data, head_epochs, num_views)
+        history.head, history.linear = found
+    except NoFeatures as reason:
+        plan = plan._replace(frozen=max(plan.frozen, 1))
+        check_callbacks(data.get("callbacks"), plan)
+        _warn(reason, plan.frozen)
+    return plan
 
 
 def _train(
@@ -220,8 +208,10 @@ def _train(
     rate, best = plan.base_lr / 2, validated(model, data).get("loss")
     up_and_down = cycle(frozen, last, rate, pct_start=0.3, div_factor=5.0)
     rates = slice(rate / plan.lr_mult, rate)
-    with _rates(model, rates), _averaged(model, plan.average) as averages:
-        end = Averages(averages, plan.average * plan.epochs, best)
+    users = innermost(model.optimizer).use_ema
+    length = None if users else plan.average * plan.epochs
+    with _rates(model, rates), _averaged(model, length) as averages:
+        end = Averages(averages, length, best)
         training.fit(frozen, last, up_and_down, end, **data)
     return history
 
@@ -246,25 +236,14 @@ def _warn(reason: NoFeatures, frozen: int) -> None:
         "epochs. Pass data that can be read again and a model that "
         "`split_head` can cut, or `head_epochs=0` and `freeze_epochs`. "
         f"Received: {reason}",
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
-def _check_optimizer(
-    optimizer: keras.optimizers.Optimizer, momentums: Momentums
-) -> None:
-    """Refuse before the head has trained what the schedule would refuse."""
-    for each in chain(optimizer):
-        if not isinstance(each, keras.optimizers.LossScaleOptimizer):
-            check_scalable("optimizer", each)
-    cycle = OneCycle(1.0, momentums=momentums)
-    check_schedulable(attach(optimizer), cycle.curve(1))
-
-
 @contextlib.contextmanager
-def _averaged(model: keras.Model, average: float) -> Iterator[Any]:
-    """Averages of what trains, for a while; None for none."""
-    if not average:
+def _averaged(model: keras.Model, num_epochs: float | None) -> Iterator[Any]:
+    """Averages of what trains, for a while; None for 0 epochs."""
+    if num_epochs == 0:
         yield None
         return
     variables = model.trainable_variables, can_train(model)

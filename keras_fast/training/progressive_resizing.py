@@ -9,7 +9,7 @@ from keras_fast._checks import compiled, function, positive, several, whole
 from keras_fast.training._phases import (
     OneCycleBetween,
     OneTraining,
-    check_not_given,
+    check_fit_kwargs,
 )
 from keras_fast.training.lr_find import lr_find
 
@@ -92,7 +92,7 @@ def progressive_resizing(
     """
     compiled(model)
     function("data", data)
-    check_not_given(fit_kwargs, ["initial_epoch"])
+    check_fit_kwargs(fit_kwargs, ["initial_epoch"])
     plan = _plan(sizes, epochs, max_lr)
     history = keras.callbacks.History()
     training = OneTraining(
@@ -127,6 +127,11 @@ def _plan(
 ) -> list[tuple[int, int, float | None]]:
     """Size, epochs and rate of each part."""
     sizes = [whole("sizes", size) for size in several("sizes", sizes)]
+    if not sizes:
+        raise ValueError(
+            "`sizes` must have at least one size. Pass e.g. (96, 128). "
+            "Received: sizes of no size"
+        )
     lengths = [whole("epochs", n) for n in _each("epochs", epochs, len(sizes))]
     rates = _each("max_lr", max_lr, len(sizes))
     rates = [r if r is None else positive("max_lr", r) for r in rates]

@@ -50,7 +50,7 @@ def folder(tmp_path):
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 def test_the_eight_steps(example, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(example, "SIZE", 16)
-    model = image_classifier(base(), 2, input_shape=(16, 16, 3), head_units=8)
+    model = image_classifier(base(), 2, input_shape=(16, 16, 3))
     augment = AugTransforms(seed=0)
     train = example.load(folder / "train")
     augmented = example.load(folder / "train", augment)

@@ -8,7 +8,12 @@ from sklearn.linear_model import LogisticRegression
 
 import keras_fast
 from keras_fast import fine_tune, split_head
-from keras_fast.callbacks import OneCycle, Recorder, WeightAveraging
+from keras_fast.callbacks import (
+    OneCycle,
+    Recorder,
+    ResumableCheckpoint,
+    WeightAveraging,
+)
 from keras_fast.training import _features
 
 JIT = BACKEND == "jax"
@@ -81,7 +86,7 @@ def test_the_head_comes_to_a_regularized_linear_model():
 
 def test_many_epochs_are_as_one_fit_of_the_head_on_its_features():
     model, same = classifier(), classifier()
-    tune(model, base_lr=1e-12, average=0, head_epochs=6)
+    tune(model, base_lr=1e-12, average=0, head_epochs=40)
     body, head = split_head(same)
     head.layers[-1].kernel.assign(np.zeros((20, 2)))
     head.compile(
@@ -94,7 +99,7 @@ def test_many_epochs_are_as_one_fit_of_the_head_on_its_features():
         body.predict(X, verbose=0),
         Y,
         batch_size=20,
-        epochs=6,
+        epochs=40,
         callbacks=[OneCycle(1e-3)],
         verbose=0,
     )
@@ -352,6 +357,7 @@ def test_several_inputs_and_one_that_ends_in_logits():
         ({"head_epochs": -1}, "Received: head_epochs=-1"),
         ({"num_views": 0}, "Received: num_views=0"),
         ({"average": -0.1}, "Received: average=-0.1"),
+        ({"average": 5}, "Received: average=5"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -379,3 +385,147 @@ def test_what_the_schedule_would_refuse_is_refused_before_the_head_trains(
 
 def test_the_result_is_public():
     assert isinstance(tune(classifier()), keras_fast.FineTuneHistory)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("average", [0, 0.3])
+def test_afterwards_it_is_exported_and_tracked(average, tmp_path):
+    import tensorflow as tf
+
+    model = classifier([keras.layers.BatchNormalization()])
+    tune(model, average=average)
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    right = model.predict(X, verbose=0)
+    np.testing.assert_allclose(served.serve(X), right, atol=1e-5)
+    tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
+
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("validation", [None, (TEST, Y_TEST)])
+@pytest.mark.parametrize("average", [0, 0.5])
+def test_a_resumable_checkpoint_goes_on_bit_for_bit(
+    tmp_path, average, validation
+):
+    arguments = {
+        "epochs": 4,
+        "base_lr": 0.02,
+        "average": average,
+        "validation_data": validation,
+    }
+    whole = classifier()
+    history = tune(whole, **arguments)
+
+    def checkpoint():
+        return ResumableCheckpoint(tmp_path / "training")
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(classifier(), callbacks=[checkpoint(), Stop()], **arguments)
+    resumed = classifier()
+    rest = tune(resumed, callbacks=[checkpoint()], **arguments)
+    assert rest.epoch == [2, 3]
+    for a, b in zip(values(whole), values(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    if validation:
+        assert rest.history["val_loss"] == history.history["val_loss"][2:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, r"Use `keras_fast\.callbacks\.ResumableCheckpoint`"),
+        ({"average": 0, "freeze_epochs": 1}, "`freeze_epochs` must be 0"),
+    ],
+)
+def test_a_backup_that_would_lose_something_is_refused(
+    tmp_path, arguments, message
+):
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        tune(classifier(), callbacks=[backup], **arguments)
+
+
+@pytest.mark.parametrize("validation", [None, (TEST, Y_TEST)])
+def test_the_users_average_is_what_the_model_ends_with(validation):
+    optimizer = keras.optimizers.Adam(use_ema=True, ema_momentum=0.9)
+    model = mlp(optimizer)
+    x, y = data(6)
+    valid = validation and data(2)
+    fine_tune(
+        model, x, y, epochs=2, base_lr=1e-4, verbose=0, validation_data=valid
+    )
+    averages = optimizer._model_variables_moving_average
+    pairs = zip(model.trainable_variables, averages, strict=True)
+    assert max(distance(a, b) for a, b in pairs) <= 1e-7
+
+
+def test_several_outputs_train_as_before():
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(8, activation="tanh")(inputs)
+    x = keras.layers.Dense(8, activation="tanh")(x)
+    ends = {
+        "a": keras.layers.Dense(2, activation="softmax", name="a")(x),
+        "b": keras.layers.Dense(1, name="b")(x),
+    }
+    model = keras.Model(inputs, ends)
+    loss = {"a": "sparse_categorical_crossentropy", "b": "mse"}
+    model.compile("adam", loss, jit_compile=JIT)
+    with pytest.warns(UserWarning, match="several outputs"):
+        history = tune(model, X, {"a": Y, "b": Y.astype("float32")})
+    assert history.epoch == [0, 1, 2]
+
+
+def test_targets_of_a_regression_may_be_of_any_size():
+    targets = (100 + 20 * X[:, :1]).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(20, activation="tanh"),
+            keras.layers.Dense(20, activation="tanh"),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile("adam", "mse", jit_compile=JIT)
+    test = (100 + 20 * TEST[:, :1]).astype("float32")
+    valid = (TEST, test)
+    history = tune(model, X, targets, head_epochs=200, validation_data=valid)
+    assert history.linear["loss"] < 0.7 * test.var()
+
+
+def test_what_is_no_argument_changes_nothing():
+    model = classifier()
+    before = values(model)
+    with pytest.raises(TypeError, match=r"Received: lr=0\.001"):
+        tune(model, lr=1e-3)
+    for value, old in zip(values(model), before, strict=True):
+        np.testing.assert_array_equal(value, old)
+
+
+def test_a_subclassed_model_is_told_another_way():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2, activation="softmax")
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Own()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model(X[:1])
+    with pytest.raises(ValueError, match=r"`freeze_to\(model, -1, groups\)`"):
+        tune(model)
+
+
+@pytest.mark.tensorflow_only
+def test_data_without_end_want_steps_per_epoch():
+    import tensorflow as tf
+
+    endless = tf.data.Dataset.from_tensor_slices((X, Y)).batch(20).repeat()
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be given"):
+        tune(classifier(), endless, None, batch_size=None)
