@@ -113,13 +113,8 @@ def plot_steps(rows, baseline):
         figsize=(8, 0.4 * len(names) + 1.2), layout="constrained"
     )
     ax.axvline(baseline, color="#0072B2", ls="--")
-    ax.text(
-        baseline,
-        -0.9,
-        "logistic regression on frozen features",
-        color="#0072B2",
-        ha="center",
-    )
+    name = "logistic regression on frozen features  "
+    ax.text(baseline, -0.7, name, color="#0072B2", ha="right")
     ax.plot(accuracies, names, "o", color="#222", markersize=8)
     ax.set_ylim(len(names) - 0.5, -1.2)
     ax.set_xlabel("accuracy on the validation images")
