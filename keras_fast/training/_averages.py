@@ -1,6 +1,6 @@
 """Which weights does a recipe end with?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,19 +22,21 @@ class Averages(keras.callbacks.Callback):
         averages: One for each variable that trains; None for no averaging.
         num_epochs: Number of updates that an average is over, in epochs; None
             for averages that the user has asked the optimizer for.
-        best: The lowest validation loss before, or None without validation.
+        before: Loss and metrics on the validation data before, if there are
+            such data.
     """
 
     def __init__(
         self,
         averages: Sequence[keras.Variable] | None,
         num_epochs: float | None,
-        best: float | None = None,
+        before: Mapping[str, float],
     ):
         super().__init__()
         self._averages, self._num_epochs = averages, num_epochs
         self._hidden: list[np.ndarray] | None = None
-        self._lowest, self._best = best, None
+        self._score = _score(before) if before else None
+        self._best: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
@@ -43,7 +45,7 @@ class Averages(keras.callbacks.Callback):
             leaf: Any = innermost(model.optimizer)
             # Read when the step is traced, which is at its first batch.
             leaf.ema_momentum = 1 - 1 / updates
-        if self._lowest is not None:
+        if self._score is not None:
             self._best = model.get_weights()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -56,11 +58,13 @@ class Averages(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._show()
-        loss = (logs or {}).get("val_loss")
-        if loss is None or self._lowest is None:
-            return
-        if loss < self._lowest:
-            self._lowest, self._best = loss, self.model.get_weights()
+        seen = {
+            name.removeprefix("val_"): value
+            for name, value in (logs or {}).items()
+            if name.startswith("val_")
+        }
+        if self._score is not None and seen and _score(seen) > self._score:
+            self._score, self._best = _score(seen), self.model.get_weights()
 
     def on_train_end(self, logs: Any = None) -> None:
         if self._best is not None:
@@ -68,16 +72,17 @@ class Averages(keras.callbacks.Callback):
 
     def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
         """`ResumableCheckpoint` asks for what there is to save."""
-        if self._lowest is not None:
-            store["lowest"] = np.array(self._lowest)
+        if self._score is not None:
+            store["score"] = np.array(self._score)
         for name in ("hidden", "best"):
             for i, value in enumerate(getattr(self, f"_{name}") or []):
                 store[f"{name}{i}"] = value
 
     def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
         """Take what `save_own_variables` gave."""
-        if "lowest" in store:
-            self._lowest = float(store["lowest"])
+        if "score" in store:
+            accuracy, loss = store["score"].tolist()
+            self._score = accuracy, loss
         for name in ("hidden", "best"):
             count = sum(key.startswith(name) for key in store)
             values = [np.array(store[f"{name}{i}"]) for i in range(count)]
@@ -90,6 +95,16 @@ class Averages(keras.callbacks.Callback):
         trained = self.model.trainable_variables
         self._hidden = [np.array(v.numpy()) for v in trained]
         _assign(trained, [v.numpy() for v in self._averages])
+
+
+def _score(metrics: Mapping[str, float]) -> tuple[float, float]:
+    """More is better: the accuracy if it is measured, then the loss.
+
+    On few images the loss of a model that is more and more sure rises while
+    its accuracy does so too.
+    """
+    accuracies = [v for name, v in metrics.items() if "acc" in name]
+    return (accuracies[0] if accuracies else 0.0), -metrics["loss"]
 
 
 def _assign(variables: Sequence[keras.Variable], values: Any) -> None:

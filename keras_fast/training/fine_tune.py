@@ -78,8 +78,8 @@ def fine_tune(
        images can't give better moving averages.
     3. The model ends with a moving average of its weights. With
        `validation_data`, the averages are what is validated, and the model
-       ends with the best of them by validation loss; that may be what it had
-       before everything trained.
+       ends with the best of them, by accuracy if it is compiled with that
+       metric, else by loss; that may be what it had before everything trained.
 
     Callbacks see one training: `freeze_epochs`, if any, then `epochs`. The
     head's epochs on features come before it. Afterwards all layers are
@@ -205,13 +205,13 @@ def _train(
         unfreeze(model, train_batchnorm=plan.train_batchnorm)
     if training.ended:
         return history
-    rate, best = plan.base_lr / 2, validated(model, data).get("loss")
+    rate, before = plan.base_lr / 2, validated(model, data)
     up_and_down = cycle(frozen, last, rate, pct_start=0.3, div_factor=5.0)
     rates = slice(rate / plan.lr_mult, rate)
     users = innermost(model.optimizer).use_ema
     length = None if users else plan.average * plan.epochs
     with _rates(model, rates), _averaged(model, length) as averages:
-        end = Averages(averages, length, best)
+        end = Averages(averages, length, before)
         training.fit(frozen, last, up_and_down, end, **data)
     return history
 

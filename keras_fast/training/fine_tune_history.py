@@ -34,6 +34,10 @@ class FineTuneHistory(keras.callbacks.History):
         rows = [f"FineTuneHistory of {len(getattr(self, 'epoch', []))} epochs"]
         for name, value in (self.linear or {}).items():
             seen = self.history.get(f"val_{name}", [])
-            last = f", last epoch {seen[-1]:.4g}" if seen else ""
-            rows.append(f"val_{name}: linear model {value:.4g}{last}")
+            best = (
+                max(seen, default=0) if "acc" in name else min(seen, default=0)
+            )
+            rows.append(
+                f"val_{name}: linear model {value:.4g}, best {best:.4g}"
+            )
         return "\n  ".join(rows)

@@ -174,8 +174,8 @@ def test_validation_is_of_the_weights_that_other_callbacks_see(average):
         assert validated == pytest.approx(found, rel=1e-4)
 
 
-def test_the_best_that_was_validated_is_kept():
-    model = classifier()
+def test_the_lowest_validation_loss_is_kept():
+    model = classifier(metrics=None)
     history = tune(
         model, epochs=3, base_lr=50.0, validation_data=(TEST, Y_TEST)
     )
@@ -184,6 +184,19 @@ def test_the_best_that_was_validated_is_kept():
     seen = model.evaluate(TEST, Y_TEST, verbose=0, return_dict=True)
     assert seen == pytest.approx(history.linear, rel=1e-5)
     assert "linear model" in repr(history)
+
+
+def test_the_highest_validation_accuracy_is_kept_and_then_the_lowest_loss():
+    model = classifier()
+    history = tune(model, epochs=6, base_lr=0.3, validation_data=(TEST, Y_TEST))
+    losses = [history.linear["loss"], *history.history["val_loss"]]
+    accuracies = [
+        history.linear["accuracy"],
+        *history.history["val_accuracy"],
+    ]
+    best = max(zip(accuracies, np.negative(losses), strict=True))
+    loss, accuracy = model.evaluate(TEST, Y_TEST, verbose=0)
+    assert (accuracy, -loss) == pytest.approx(best, rel=1e-5)
 
 
 def test_what_a_linear_model_reaches_beside_a_head_that_is_not_linear():
