@@ -13,8 +13,8 @@ logarithms). Then `lr_find` sweeps, and its rules suggest a rate.
 
 0 is as good as the best rate of the grid, 0.69 twice its loss. A rule that
 suggests nothing leaves the model as it is. Beside the rules stand the rate that
-the sweep of the head had found, fixed rates, and what `suggestion` is: the
-first rule that speaks, else `fine_tune`'s default.
+the sweep of the head had found, fixed rates, and what is taken: `trained` if it
+speaks, else `fine_tune`'s default.
 """
 
 import _measure as measure  # first: it holds TensorFlow to one thread
@@ -99,8 +99,7 @@ def measured(data, valid, model):
     for _ in range(SWEEPS):
         found = keras_fast.lr_find(model, data)
         rates = dict(found.suggestions)
-        spoke = found.rule in ("highest", "trained")
-        rates["suggestion"] = found.suggestion if spoke else DEFAULT
+        rates["taken"] = rates["trained"] or DEFAULT
         rates["the head's rate"] = of_head
         rates |= {"fixed 4e-4": DEFAULT, "fixed 1e-3": 1e-3}
         sweeps.append(rates)
@@ -144,16 +143,16 @@ def main():
         keras.utils.set_random_seed(0)
         start, losses, sweeps = measured(*make())
         cells = [name, f"{start:.3f}", *(f"{loss:.3f}" for loss in losses)]
-        given = [sweep["suggestion"] for sweep in sweeps]
+        given = [sweep["taken"] for sweep in sweeps]
         cells.append(" ".join(f"{rate:.1e}" for rate in given))
         for rule in sweeps[0]:
             mine = [regret(sweep[rule], start, losses) for sweep in sweeps]
             regrets.setdefault(rule, []).append(np.mean(mine))
-        cells.append(f"{regrets['suggestion'][-1]:.3f}")
+        cells.append(f"{regrets['taken'][-1]:.3f}")
         rows.append(cells)
         print(cells, {k: round(v[-1], 3) for k, v in regrets.items()}, sweeps)
     head = ["task", "loss before", *(f"{rate:.0e}" for rate in RATES)]
-    head += ["suggestion", "its regret"]
+    head += ["rate taken", "its regret"]
     rules = [
         [rule, f"{np.median(values):.3f}", f"{max(values):.3f}"]
         for rule, values in regrets.items()

@@ -130,7 +130,7 @@ def draw(report, progress, recorder, model, x, y):
             f"A sweep of the learning rate for {part}: the loss of each "
             f"update, and the rates that the rules suggest. Taken: {rate:.1e}"
         )
-        if found.rule == "trained":
+        if rate == found.suggestions["trained"]:
             caption += (
                 ", a safe distance below where the loss begins to rise, for a "
                 "model that is trained already"

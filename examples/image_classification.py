@@ -113,7 +113,7 @@ def eight_steps(
     found = keras_fast.lr_find(
         model, augmented, start_lr=1e-6, end_lr=1.0, num_steps=100
     )
-    rate = found.suggestion
+    rate = found.suggestions["trained"] or found.suggestion
     tell("7 find a rate for all layers", found, rate)
 
     # 8. Train all of it, each cycle twice as long, and keep the best.

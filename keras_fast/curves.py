@@ -74,7 +74,7 @@ def suggest(
     """Ask every rule, each on the curve that it was made for.
 
     `highest` and `trained` read the losses as they are; `trained` is for
-    curves on which `highest` finds nothing. The four rules of fastai read them
+    models that are trained already. The four rules of fastai read them
     smoothed, without the first tenth of the sweep and its last five updates.
 
     Args:
@@ -95,10 +95,9 @@ def suggest(
     rates, values = checked(learning_rates, losses)
     begin = (len(rates) if num_steps is None else num_steps) // 10
     trimmed = rates[begin:-5], smooth(values)[begin:-5]
-    best = highest(rates, values)
     return {
-        "highest": best,
-        "trained": trained(rates, values) if best is None else None,
+        "highest": highest(rates, values),
+        "trained": trained(rates, values),
         "valley": valley(*trimmed),
         "slide": slide(*trimmed),
         "minimum": minimum(*trimmed),
@@ -163,7 +162,8 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
 def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     """A safe distance below where the loss of a trained model clearly rises.
 
-    A model that is trained already, as one whose head is, has nothing to gain
+    For models that are trained already, as one whose head is; a fresh model
+    would break at this rate. A trained model has nothing to gain
     from one update at any rate: its loss is flat, up to the rate that breaks
     it. That is where the curve, smoothed over a fixed width in decades, leaves
     the level of the first third for good. Smoothing sees a rise about half a

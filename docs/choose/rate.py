@@ -105,7 +105,8 @@ tell(flat)
 # fastai's rules find something on almost any curve. Look how far apart they
 # are here: they read noise. This curve only says where it begins to rise, and
 # one rule, `trained`, asks for nothing else: it stays just below that.
-# `found.rule` names the rule that `found.suggestion` is from.
+# `found.rule` names the rule that `found.suggestion` is from; for a model that
+# you know to be trained, take `found.suggestions["trained"]`.
 #
 # This is the usual curve when you unfreeze a model whose head is trained.
 #

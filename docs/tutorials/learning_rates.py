@@ -76,7 +76,7 @@ ax = found.plot()
 #
 # Six rules read the curve. `highest` is the course's own rule, "the highest
 # rate where the loss is still clearly improving". `trained` is for models that
-# are trained already, and silent here. The others are fastai's.
+# are trained already, and far too high for this one. The others are fastai's.
 
 # %%
 for rule, rate in found.suggestions.items():

@@ -208,8 +208,8 @@ found = keras_fast.lr_find(
 ax = found.plot(skip_start=3, skip_end=1)
 
 # %%
-rate = found.suggestion
-print(f"rule {found.rule}: {rate:.1e}")
+rate = found.suggestions["trained"]
+print(f"trained: {rate:.1e}")
 note("7 find a rate for all")
 
 # %% [markdown]

@@ -63,9 +63,10 @@ class LRFinderResult:
     def rule(self) -> str | None:
         """The rule that `suggestion` is from, None where there is none.
 
-        `highest` on most curves, `trained` for a model that is trained
-        already. With another rule the curve says little: fall back on a rate
-        that is known to work.
+        `highest` on most curves, `trained` where no rate clearly lowers the
+        loss. With another rule the curve says little: fall back on a rate that
+        is known to work. If you know that a model is trained already, take
+        `suggestions["trained"]`.
         """
         rates = self.suggestions.items()
         return next((name for name, rate in rates if rate is not None), None)

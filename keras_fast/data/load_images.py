@@ -45,10 +45,9 @@ def load_images(
 
     The formats are BMP, GIF (the first frame), JPEG, PNG and WebP. Grayscale
     images become RGB, 16 bits become 8 and CMYK becomes RGB, as in training.
-    Two things differ only if asked for; then load the training data here too:
-    transparent pixels, which otherwise show whatever color lies below, often
-    black, and photos that a camera marks to be turned, which Keras leaves as
-    they lie.
+    Keras ignores transparency, which often turns transparent pixels black, and
+    the EXIF orientation of photos. `background` and `upright` take care of
+    them; then load the training data with this function too.
 
     Args:
         paths: The files.
@@ -65,8 +64,7 @@ def load_images(
         order of `paths`.
 
     Raises:
-        ValueError: There is no path or no such file, or it can't be decoded.
-            `keras_fast.data.verify_images` finds all such files in a folder.
+        ValueError: There is no path, or a file can't be read or decoded.
 
     Examples:
         >>> keras.utils.save_img("cat.png", np.full((40, 50, 3), 99.0))
@@ -105,9 +103,9 @@ def _pixels(
         return _turned(content, pixels) if upright else pixels
     except (OSError, ValueError) as error:
         raise ValueError(
-            "`paths` must be files of images that TensorFlow can decode. Look "
-            "for others with `keras_fast.data.verify_images(folder)`. "
-            f"Received: {os.fspath(path)!r} ({error})"
+            "`paths` must be image files that exist and that TensorFlow can "
+            "decode. Check the path; `keras_fast.data.verify_images(folder)` "
+            f"lists damaged files. Received: {os.fspath(path)!r} ({error})"
         ) from error
 
 

@@ -36,6 +36,7 @@ class Averages(keras.callbacks.Callback):
         self._averages, self._num_epochs = averages, num_epochs
         self._hidden: list[np.ndarray] | None = None
         self._score = _score(before) if before else None
+        self.kept = dict(before)  # metrics of what the training ends with
         self._best: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -65,6 +66,7 @@ class Averages(keras.callbacks.Callback):
         }
         if self._score is not None and seen and _score(seen) > self._score:
             self._score, self._best = _score(seen), self.model.get_weights()
+            self.kept = seen
 
     def on_train_end(self, logs: Any = None) -> None:
         if self._best is not None:

@@ -77,9 +77,10 @@ def fine_tune(
        that. BatchNormalization in the base runs as in inference: a few hundred
        images can't give better moving averages.
     3. The model ends with a moving average of its weights. With
-       `validation_data`, the averages are what is validated, and the model
-       ends with the best of them, by accuracy if it is compiled with that
-       metric, else by loss; that may be what it had before everything trained.
+       `validation_data`, these averages are what is validated, and the model
+       ends with the best of them: by accuracy if the model is compiled with
+       that metric, otherwise by loss. The weights from step 1 compete too. So
+       keep other data for a final test.
 
     Callbacks see one training: `freeze_epochs`, if any, then `epochs`. The
     head's epochs on features come before it. Afterwards all layers are
@@ -96,8 +97,8 @@ def fine_tune(
 
     Args:
         model: A compiled model.
-        x: Data, as `fit()` takes it. The features are computed for
-            `num_views` passes over it if passes differ, as with augmentation.
+        x: Data, as `fit()` takes it. If it is augmented, so that each pass
+            over it differs, features are computed for `num_views` passes.
         y: Labels, as `fit()` takes them.
         epochs: Epochs in which everything trains.
         base_lr: Peak learning rate of the frozen epochs; when everything
@@ -118,8 +119,9 @@ def fine_tune(
         **fit_kwargs: What else `fit()` takes.
 
     Returns:
-        A `FineTuneHistory`, which is a History. With `validation_data` its
-        `linear` has the metrics of a linear model on the same features.
+        A `FineTuneHistory`, which is a History. With `validation_data`, its
+        `linear` has the metrics of a linear model on the same features, and
+        `kept` those of the weights that the model ends with.
 
     Raises:
         ValueError: An argument is out of its range, the model is not
@@ -213,6 +215,7 @@ def _train(
     with _rates(model, rates), _averaged(model, length) as averages:
         end = Averages(averages, length, before)
         training.fit(frozen, last, up_and_down, end, **data)
+    history.kept = end.kept or None
     return history
 
 

@@ -197,6 +197,9 @@ def test_the_highest_validation_accuracy_is_kept_and_then_the_lowest_loss():
     best = max(zip(accuracies, np.negative(losses), strict=True))
     loss, accuracy = model.evaluate(TEST, Y_TEST, verbose=0)
     assert (accuracy, -loss) == pytest.approx(best, rel=1e-5)
+    kept = {"accuracy": best[0], "loss": -best[1]}
+    assert history.kept == pytest.approx(kept, rel=1e-5)
+    assert f"validation accuracy: {best[0]:.4g} (linear" in repr(history)
 
 
 def test_what_a_linear_model_reaches_beside_a_head_that_is_not_linear():
