@@ -32,7 +32,6 @@ class LossTape(keras.metrics.Metric):
 
     def __init__(self, model: keras.Model):
         super().__init__(name="loss_tape")
-        self.read = 0  # losses that were taken off the tape
         # Replicas hold shares of one loss, to be added up; they all count.
         self.losses = self.add_variable((ROWS,), "zeros", name="losses")
         self.count = self.add_variable(
@@ -41,6 +40,15 @@ class LossTape(keras.metrics.Metric):
             dtype="int32",
             aggregation="only_first_replica",
             name="count",
+        )
+        # Losses that were taken off the tape: a variable, so that `lr_find`
+        # puts it back together with `count`.
+        self.read = self.add_variable(
+            (),
+            "zeros",
+            dtype="int32",
+            aggregation="only_first_replica",
+            name="read",
         )
         self._compute_loss = model.compute_loss
         self._train_step = model.train_step
@@ -101,8 +109,9 @@ class LossTape(keras.metrics.Metric):
     def take(self) -> np.ndarray:
         """The losses since the last call, (n,) float64."""
         count = int(self.count.numpy())
-        rows = np.arange(max(self.read, count - ROWS), count) % ROWS
-        self.read = count
+        read = int(self.read.numpy())
+        rows = np.arange(max(read, count - ROWS), count) % ROWS
+        self.read.assign(count)
         losses = np.asarray(self.losses.numpy())
         return losses[rows].astype("float64")
 
