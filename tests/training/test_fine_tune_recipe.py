@@ -104,7 +104,7 @@ def test_many_epochs_are_as_one_fit_of_the_head_on_its_features():
         verbose=0,
     )
     # The order of the rows is drawn anew.
-    assert distance(model.layers[-1].kernel, head.layers[-1].kernel) <= 2e-3
+    assert distance(model.layers[-1].kernel, head.layers[-1].kernel) <= 0.01
 
 
 def test_ends_with_the_moving_average_of_its_weights():
@@ -264,7 +264,7 @@ def test_weights_of_samples_and_classes_reach_the_head():
         tune(model, base_lr=1e-12, average=0, head_epochs=120, **arguments)
         kernels.append(model.predict(X, verbose=0)[:, 1].mean())
     assert kernels[0] == pytest.approx(kernels[1], rel=1e-4)
-    assert kernels[0] < 0.8 * kernels[2]
+    assert kernels[0] < 0.85 * kernels[2]
 
 
 class Augmented(keras.utils.PyDataset):
