@@ -133,8 +133,8 @@ augment = AugTransforms(seed=0)
 augmented = train.map(lambda x, y: (augment(x, training=True), y)).prefetch(2)
 
 # %% [markdown]
-# `fine_tune` first computes what the frozen base makes of each image, once, and
-# trains the head on that. Then it trains everything, gently: the learning rate
+# `fine_tune` first computes the features of each image once, with the base
+# frozen, and trains the head on them. Then it trains everything: the learning rate
 # follows a schedule, 1cycle, and the model ends with an average of its
 # weights.
 

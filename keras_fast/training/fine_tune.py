@@ -102,8 +102,8 @@ def fine_tune(
         y: Labels, as `fit()` takes them.
         epochs: Epochs in which everything trains.
         base_lr: Peak learning rate of the frozen epochs; when everything
-            trains, the peak is half of it. The default suits the Adam family;
-            SGD needs a hundred times as much.
+            trains, the peak is half of it. The default was measured with
+            Adam; SGD needs a much higher rate.
         head_epochs: Epochs of the head on features; 0 leaves them out.
         num_views: Number of augmented views of each image to compute features
             for.
@@ -129,9 +129,10 @@ def fine_tune(
 
     Warns:
         UserWarning: The features can't be computed once: the data can be read
-            only once, there is no base before the head, the model has its own
-            `train_step`, or the features would take over 2 GiB. The head
-            trains for one frozen epoch instead.
+            only once or has no labels, there is no base before the head, the
+            model has several outputs, no compiled loss or its own
+            `train_step` or `compute_loss`, or the features would take over
+            2 GiB. The head trains for one frozen epoch instead.
 
     Examples:
         >>> history = keras_fast.fine_tune(model, x, y, epochs=2, verbose=0)
