@@ -17,6 +17,7 @@ __all__ = [
     "begin_at",
     "callbacks_of_this_fit",
     "is_in_a_fit",
+    "is_within_a_fit",
 ]
 
 
@@ -42,6 +43,29 @@ def is_in_a_fit(
         for found in _held(frame, keras.callbacks.CallbackList)
         for each in found.callbacks
     )
+
+
+def is_within_a_fit(
+    callback: keras.callbacks.Callback, training: FrameType | None
+) -> bool:
+    """Whether this training was begun within a `fit()` with this callback.
+
+    Args:
+        callback: A callback.
+        training: The frame of the `fit()` or `train_on_batch()` that begins.
+    """
+    frame = training.f_back if training is not None else None
+    while frame is not None:
+        held = list(frame.f_locals.values())
+        if any(isinstance(value, EpochIterator) for value in held) and any(
+            each is callback
+            for value in held
+            if isinstance(value, keras.callbacks.CallbackList)
+            for each in value.callbacks
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def begin_at(batch: int, then: Callable[[Any], None]) -> None:

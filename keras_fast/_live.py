@@ -4,24 +4,24 @@ Keras bakes `momentum`, `beta_1` or `weight_decay` into the compiled step as
 constants. Here the step reads them from a table instead:
 
 1. `table` is a variable, a row a batch, two columns a hyperparameter: value
-   and 1 - value, of which float32 would lose digits. What is not scheduled has
-   the optimizer's own number there, or `OWN` for its own variable. `position`,
-   another variable, says which row is next. A new schedule is new data in the
-   table, never a new trace.
-2. `apply` of this one optimizer instance is shadowed. For the time of the
-   call it puts the row's values into the instance's `__dict__`, in the place
-   of the plain numbers, and takes them back. So outside of the update the
+   and 1 - value, of which float32 would lose digits. Where nothing is
+   scheduled it has `OWN`, and the step goes by what the optimizer had when it
+   was traced, as it does in Keras. `position`, another variable, says which
+   row is next. A new schedule is new data in the table, never a new trace.
+2. `apply` of this one optimizer instance is shadowed. Within a train step that
+   it follows, and for the time of the call, it puts the row's values into the
+   instance's `__dict__`, in the place of the plain numbers, and takes them
+   back. So outside of the update, and in a loop of the user's own, the
    optimizer, its `get_config()` and its files are those that Keras made.
-3. `position` advances after every attempted update. A `LossScaleOptimizer`
-   that skips one does not call the optimizer within, so it counts itself.
+3. `position` advances after every train step, whatever was done within: no
+   update, several, one that a `LossScaleOptimizer` skipped.
 4. The table is short; `load` turns the page between two executions.
-5. JAX hands all state of a step through `optimizer.variables`. There the two
+5. JAX hands all state of a step through `optimizer.variables`. There the
    variables are tracked, behind Keras's own, and hidden from saved files.
 """
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -29,17 +29,15 @@ import numpy as np
 from keras import ops
 
 from keras_fast._loan import OWN, choose
-from keras_fast._unwrap import chain, innermost, scope, stateless
+from keras_fast._train_step import one_after
+from keras_fast._unwrap import chain, innermost, optimizers_of, scope, stateless
 
 __all__ = [
     "ROWS",
-    "TRACED",
     "Live",
     "attach",
+    "carried",
     "detach",
-    "one_after",
-    "trace_anew",
-    "trace_with",
     "values",
 ]
 
@@ -53,9 +51,7 @@ ATTRIBUTES = {
     "beta_2": ("beta_2", "rho"),
     "weight_decay": ("weight_decay",),
 }
-# Under this key a model keeps its last train function and what is in it.
-TRACED = "_keras_fast_traced"
-HOOKS = ("apply", "stateless_apply", "save_own_variables", "load_own_variables")
+HOOKS = ("apply", "save_own_variables", "load_own_variables")
 
 
 class Live:
@@ -67,29 +63,34 @@ class Live:
             name: attribute
             for name in ATTRIBUTES
             if (attribute := _attribute(optimizer, name))
-            and _schedulable(optimizer.__dict__[attribute])
         }
         self.schedules: dict[str, Callable[[int, int], np.ndarray]] = {}
-        self.counts = True  # False: a LossScaleOptimizer does
         self.start = 0  # the batch of row 0
+        self.used = False  # whether the step that was traced updates with it
+        self._steps = 0  # that are under way: one a replica
         self._borrowers = 0  # one a replica
         empty = np.zeros((ROWS, 2 * len(self.columns)))
         with scope(optimizer):
             self.table = _variable(empty, "schedule", "float32")
             self.position = _variable(0, "schedule_position", "int")
-            self.load(0)
+        # What travels through a step on JAX.
+        self.carried = [self.table, self.position]
+        self.load(0)
+
+    def can_schedule(self, name: str) -> bool:
+        attribute = self.columns.get(name)
+        return attribute is not None and _schedulable(
+            self.optimizer.__dict__[attribute]
+        )
 
     def load(self, batch: int) -> None:
         """Fill the table with what is scheduled from this batch on."""
-        table = np.empty((ROWS, 2, len(self.columns)))
-        for column, (name, attribute) in enumerate(self.columns.items()):
-            value = self.optimizer.__dict__[attribute]
-            if isinstance(value, keras.Variable):
-                value = OWN
+        table = np.full((ROWS, 2, len(self.columns)), OWN)
+        for column, name in enumerate(self.columns):
             if name in self.schedules:
                 value = self.schedules[name](batch, batch + ROWS)
-            table[:, 0, column] = value
-            table[:, 1, column] = 1 - value
+                table[:, 0, column] = value
+                table[:, 1, column] = 1 - value
         self.table.assign(table.reshape(ROWS, -1))
         self.position.assign(0)
         self.start = batch
@@ -97,37 +98,60 @@ class Live:
     def turn_page(self) -> None:
         self.load(self.start + int(self.position.numpy()))
 
-    def watch(self, model: keras.Model) -> None:
-        """Let go when the next `fit()` starts, should this one never end.
-
-        Callbacks do not hear of an exception. Every `fit()` asks for its train
-        function first, so that is where the next one is met.
-        """
-
-        def make_train_function(force: bool = False) -> Any:
-            if not force:
-                self.release(model)
-            return type(model).make_train_function(model, force)
-
-        model.__dict__["make_train_function"] = make_train_function
-
-    def release(self, model: keras.Model) -> None:
+    def release(self) -> None:
         """Give the optimizer its own hyperparameters back."""
-        model.__dict__.pop("make_train_function", None)
         self.schedules = {}
         self.load(0)
 
-    def advance(self) -> None:
-        updated: Any = self.optimizer._trainable_variables[0].value
-        first = updated[(0,) * len(updated.shape)]
-        self.position.assign_add(one_after(first))
+    def carry(self, variables: Sequence[keras.Variable]) -> None:
+        """Have these variables too travel through a step on JAX."""
+        new = [v for v in variables if not any(v is c for c in self.carried)]
+        self.carried += new
+        if stateless():
+            for variable in new:
+                self.optimizer._track_variable(variable)
+
+    def put_away(self) -> Callable[[], None]:
+        """Have nothing scheduled; what is returned puts it back.
+
+        The variables are for `preserved` to put back.
+        """
+        schedules, start, number = self.schedules, self.start, len(self.carried)
+        self.schedules = {}
+
+        def restore() -> None:
+            self.schedules, self.start = schedules, start
+            for variable in self.carried[number:] if stateless() else ():
+                self.optimizer._untrack_variable(variable)
+            del self.carried[number:]
+
+        return restore
+
+    @contextlib.contextmanager
+    def during(self) -> Iterator[None]:
+        self._steps += 1
+        try:
+            yield
+        finally:
+            self._steps -= 1
+
+    def before(self, model: keras.Model) -> None:
+        """Nothing: the row is read where it is used."""
+
+    def after(self, logs: Any, before: Any, seen: Any) -> None:
+        self.position.assign_add(one_after(seen))
+
+    def follows(self, model: keras.Model) -> bool:
+        leaves = [chain(each)[-1] for each in optimizers_of(model)]
+        return any(self.optimizer is leaf for leaf in leaves)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        plain = type(self.optimizer).apply
+        if not self._steps:
+            return plain(self.optimizer, grads, trainable_variables)
+        self.used = True
         with self._lent():
-            plain = type(self.optimizer).apply
-            plain(self.optimizer, grads, trainable_variables)
-        if self.counts:
-            self.advance()
+            return plain(self.optimizer, grads, trainable_variables)
 
     @contextlib.contextmanager
     def _lent(self) -> Iterator[None]:
@@ -141,7 +165,10 @@ class Live:
         cells = ops.unstack(row, 2 * len(self.columns))
         for i, attribute in enumerate(self.columns.values()):
             value, rest = cells[i], cells[i + len(self.columns)]
-            attributes[attribute] = choose(value, rest, self._plain[attribute])
+            if _schedulable(self._plain[attribute]):
+                attributes[attribute] = choose(
+                    attribute, value, rest, self._plain[attribute]
+                )
         try:
             yield
         finally:
@@ -172,38 +199,14 @@ def detach(optimizer: keras.optimizers.Optimizer) -> None:
         return
     live.schedules = {}
     if stateless():
-        for variable in (live.table, live.position):
+        for variable in live.carried:
             live.optimizer._untrack_variable(variable)
 
 
-def one_after(scalar: Any) -> Any:
-    """1, to count with: TensorFlow begins a step before it looks for data."""
-    return ops.maximum(ops.cast(ops.isnan(scalar), "int32"), 1)
-
-
-def trace_with(model: keras.Model, hook: object) -> None:
-    """Have the train step traced anew, unless it was with this hook in it."""
-    function, *hooks = model.__dict__.get(TRACED, (None,))
-    known = any(each is hook for each in hooks)
-    if function is model.train_function is not None and known:
-        return
-    type(model).make_train_function(model, force=True)
-    hooks += [] if known else [hook]
-    model.__dict__[TRACED] = (model.train_function, *hooks)
-
-
-def trace_anew(model: keras.Model) -> None:
-    """Have the train step traced anew, for what was changed around it."""
-    if stateless():
-        # JAX takes the same method for the same trace: give it a new one.
-        step = getattr(model.train_step, "__wrapped__", model.train_step)
-
-        @functools.wraps(step)
-        def train_step(*args: Any) -> Any:
-            return step(*args)
-
-        model.__dict__["train_step"] = train_step
-    model.train_function = None
+def carried(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Ours among the optimizer's variables; no file has them."""
+    live = chain(optimizer)[-1].__dict__.get("_live")
+    return live.carried if live is not None else []
 
 
 def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
@@ -215,55 +218,30 @@ def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
     if callable(own):  # a LearningRateSchedule
         own = optimizer.learning_rate
     own = own.numpy() if isinstance(own, keras.Variable) else own
-    return np.full(stop - start, float(own))
+    return np.full(stop - start, np.nan if own is None else float(own))
 
 
 def _hook(optimizer: Any, live: Live) -> None:
-    hooks = {"_live": live}
+    hooks: dict[str, Any] = {"_live": live}
     if optimizer is live.optimizer:
         hooks["apply"] = live.apply
         if stateless():
-            optimizer._track_variable(live.table)
-            optimizer._track_variable(live.position)
-    elif isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        live.counts = False
-        hooks["apply"] = _counting_apply(optimizer, live)
-        hooks["stateless_apply"] = _counting_stateless_apply(optimizer, live)
+            for variable in live.carried:
+                optimizer._track_variable(variable)
     if stateless():
         for name in ("save_own_variables", "load_own_variables"):
-            hooks[name] = _without_table(optimizer, live, name)
+            hooks[name] = _without_carried(optimizer, live, name)
     # Not setattr: Keras would track them as state of the optimizer.
     optimizer.__dict__.update(hooks)
 
 
-def _counting_apply(optimizer: Any, live: Live) -> Callable[..., None]:
-    def apply(grads: Any, trainable_variables: Any = None) -> None:
-        type(optimizer).apply(optimizer, grads, trainable_variables)
-        live.advance()
-
-    return apply
-
-
-def _counting_stateless_apply(optimizer: Any, live: Live) -> Callable[..., Any]:
-    def stateless_apply(
-        optimizer_variables: Any, grads: Any, trainable_variables: Any
-    ) -> Any:
-        trained, state = type(optimizer).stateless_apply(
-            optimizer, optimizer_variables, grads, trainable_variables
-        )
-        index = [v is live.position for v in optimizer.variables].index(True)
-        state = list(state)
-        state[index] = optimizer_variables[index] + 1
-        return trained, state
-
-    return stateless_apply
-
-
-def _without_table(optimizer: Any, live: Live, name: str) -> Callable[..., Any]:
+def _without_carried(
+    optimizer: Any, live: Live, name: str
+) -> Callable[..., Any]:
     def method(store: Any) -> Any:
         tracked = live.optimizer._variables
-        shown, hidden = tracked[:], (live.table, live.position)
-        tracked[:] = [v for v in shown if not any(v is h for h in hidden)]
+        shown = tracked[:]
+        tracked[:] = [v for v in shown if not any(v is c for c in live.carried)]
         try:
             return getattr(type(optimizer), name)(optimizer, store)
         finally:

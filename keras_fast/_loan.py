@@ -5,7 +5,7 @@ and adds and multiplies. A scalar of the graph can stand there if it answers as
 the number would.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -13,23 +13,36 @@ from keras import ops
 
 __all__ = ["OWN", "choose"]
 
-# Stands for the optimizer's own variable. Not NaN: JAX compares what several
-# processes hold, and NaN equals nothing.
+# Stands for the optimizer's own. Not NaN: JAX compares what several processes
+# hold, and NaN equals nothing.
 OWN = float(np.finfo("float32").max)
 
 
-def choose(value: Any, rest: Any, own: Any) -> Any:
-    """What an optimizer is to use: a value and 1 - value, or its own."""
-    is_variable = isinstance(own, keras.Variable)
+def choose(name: str, value: Any, rest: Any, own: Any) -> Any:
+    """What an optimizer is to use: a value and 1 - value, or its own.
+
+    Args:
+        name: The attribute of the optimizer.
+        value: A scalar, `OWN` for the optimizer's own.
+        rest: 1 - value.
+        own: The optimizer's own, a variable or a number.
+    """
     try:
         number = float(value)  # without a graph a number is a number
     except TypeError:
-        if not is_variable:
-            return _Loan(value, rest)
+        return _chosen(name, value, rest, own)
+    return own if number == OWN else number
+
+
+def _chosen(name: str, value: Any, rest: Any, own: Any) -> Any:
+    is_own = ops.equal(value, OWN)
+    if isinstance(own, keras.Variable):
         own = ops.cast(own, value.dtype)
-        return _Loan(ops.where(ops.equal(value, OWN), own, value), None)
-    unscheduled = number == OWN if is_variable else np.float32(own) == number
-    return own if unscheduled else number
+        return _Loan(name, ops.where(is_own, own, value), None)
+    # In Python 1 - own has the digits that float32 would lose.
+    own, own_rest = (np.float32(number) for number in (own, 1 - own))
+    value = ops.where(is_own, own, value)
+    return _Loan(name, value, ops.where(is_own, own_rest, rest))
 
 
 class _Loan(keras.Variable):
@@ -39,13 +52,13 @@ class _Loan(keras.Variable):
     and RMSprop ask in Python whether there is momentum at all: there is.
     """
 
-    def __init__(self, value: Any, rest: Any):
+    def __init__(self, name: str, value: Any, rest: Any):
         self._value = value
         self._rest = rest  # 1 - value, or None where nobody asks for it
         self._dtype = keras.backend.standardize_dtype(value.dtype)
         self._shape = ()
         self._ndim = 0
-        self._name = self._path = "loan"
+        self._name = self._path = name
         self._trainable = self._autocast = False
         self._overwrite_with_gradient = False
         self._aggregation = self._synchronization = "none"
@@ -58,9 +71,21 @@ class _Loan(keras.Variable):
     def __gt__(self, other: object) -> Any:
         return True if isinstance(other, int | float) else super().__gt__(other)
 
+    def __bool__(self) -> bool:
+        return True
+
     def __rsub__(self, other: object) -> Any:
         if other == 1 and self._rest is not None:
             return self._rest
         return super().__rsub__(other)
 
+    def _refuse(self) -> NoReturn:
+        raise TypeError(
+            f"`{self._name}` must not be made a Python number in an optimizer "
+            "whose hyperparameters are scheduled: the compiled step would keep "
+            "the first value. Use it as it is, in `keras.ops`, or leave it out "
+            f"of the schedules. Received: float({self._name})"
+        )
+
+    __float__ = __int__ = __index__ = _refuse
     __hash__ = object.__hash__

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 from keras.src.utils.tracking import DotNotTrackScope
 
+from keras_fast._live import carried
 from keras_fast._unwrap import chain, innermost, scope
 
 __all__ = ["averaged_updates", "rebind", "scale_updates", "scaled_updates"]
@@ -233,10 +234,8 @@ def _stash(optimizer: Any) -> list[Any]:
 
 
 def _clear(optimizer: Any) -> None:
-    live = optimizer.__dict__.get("_live")
     kept = [optimizer._iterations, optimizer._learning_rate]
-    if live is not None:
-        kept += [live.table, live.position]
+    kept += carried(optimizer)
     known = [v for v in optimizer._variables if any(v is k for k in kept)]
     for variable in list(optimizer._variables):
         if not any(variable is v for v in known):

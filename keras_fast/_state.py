@@ -4,6 +4,7 @@ import contextlib
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,8 +14,9 @@ from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_fast._checks import not_empty
-from keras_fast._live import detach
-from keras_fast._unwrap import innermost, scope
+from keras_fast._live import carried, detach
+from keras_fast._train_step import unwatch
+from keras_fast._unwrap import chain, innermost, optimizers_of, scope
 
 __all__ = [
     "build",
@@ -44,6 +46,7 @@ def preserved(
         batch: One batch (x, y, sample_weight), where data can't be rewound.
         **fit_kwargs: The data, as `fit()` takes it.
     """
+    innermost(model.optimizer)  # one that has a learning rate
     random_state_before = random_state()
     # Where these are not built, the next `fit()` draws a batch to do it. So
     # it shall, for its batches to come in the same order.
@@ -53,8 +56,12 @@ def preserved(
     variables = list(_variables(model))
     before = [np.array(v.numpy()) for v in variables]
     restore_model = _attributes(model)
-    live = innermost(model.optimizer).__dict__.get("_live")
-    schedules = dict(live.schedules) if live is not None else {}
+    unwatch(model)  # no one has to know of what leaves no trace
+    optimizers = optimizers_of(model)
+    restore_parts = [
+        _attributes(each) for each in optimizers if each is not model.optimizer
+    ]
+    restore_parts += [_put_away(each) for each in optimizers]
     try:
         yield
     finally:
@@ -62,13 +69,15 @@ def preserved(
             model.jax_state_sync()
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
-        for restore in (restore_model, *restore_compiled):
+        for restore in (restore_model, *restore_compiled, *restore_parts):
             restore()
-        if live is None:
-            detach(model.optimizer)
-        else:
-            live.schedules = schedules
         set_random_state(random_state_before)
+
+
+def _put_away(optimizer: keras.optimizers.Optimizer) -> Callable[[], None]:
+    """Have nothing scheduled; what is returned puts it back."""
+    live = chain(optimizer)[-1].__dict__.get("_live")
+    return partial(detach, optimizer) if live is None else live.put_away()
 
 
 def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
@@ -108,13 +117,9 @@ def _attributes(owner: Any) -> Callable[[], None]:
 
 def _variables(model: keras.Model) -> Iterator[keras.Variable]:
     """Each variable that training may change, once."""
-    live = innermost(model.optimizer).__dict__.get("_live")
-    everything = (
-        model.variables
-        + model.metrics_variables
-        + model.optimizer.variables
-        + ([live.table, live.position] if live is not None else [])
-    )
+    everything = [*model.variables, *model.metrics_variables]
+    for optimizer in optimizers_of(model):
+        everything += [*optimizer.variables, *carried(optimizer)]
     yield from {id(v): v for v in everything}.values()
 
 

@@ -1,6 +1,7 @@
 """Which optimizer is inside which, and where do its variables live?"""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,6 +10,9 @@ __all__ = [
     "batches_per_update",
     "chain",
     "innermost",
+    "is_eager",
+    "optimizers_of",
+    "replicas",
     "scattered",
     "scope",
     "stateless",
@@ -36,9 +40,26 @@ def chain(optimizer: Any) -> list[Any]:
     return [optimizer] + (chain(inner) if inner is not None else [])
 
 
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The compiled optimizer, and those in the model's attributes."""
+    held = [model.optimizer]
+    for value in vars(model).values():
+        if isinstance(value, Mapping):
+            held += value.values()
+        else:
+            held += value if isinstance(value, list | tuple) else [value]
+    found = [v for v in held if isinstance(v, keras.optimizers.Optimizer)]
+    return list({id(each): each for each in found}.values())
+
+
 def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
     """More than one where the optimizer accumulates gradients."""
     return innermost(optimizer).gradient_accumulation_steps or 1
+
+
+def is_eager(model: keras.Model) -> bool:
+    """Whether a train step is Python each time, and no trace."""
+    return model.run_eagerly or keras.backend.backend() == "torch"
 
 
 def stateless() -> bool:
@@ -54,9 +75,12 @@ def scope(owner: Any) -> contextlib.AbstractContextManager:
     return strategy.scope() if strategy else contextlib.nullcontext()
 
 
+def replicas(model: keras.Model) -> int:
+    """How many of them share a batch under `tf.distribute`."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    return strategy.num_replicas_in_sync if strategy is not None else 1
+
+
 def scattered(model: keras.Model) -> bool:
     """Whether each batch goes to several devices."""
-    strategy = getattr(model, "_distribute_strategy", None)
-    if strategy is not None and strategy.num_replicas_in_sync > 1:
-        return True
-    return keras.distribution.distribution() is not None
+    return replicas(model) > 1 or keras.distribution.distribution() is not None

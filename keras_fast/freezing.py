@@ -7,6 +7,7 @@ import keras
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
 from keras_fast._rebind import rebind
+from keras_fast._train_step import trace_anew
 from keras_fast.layer_groups import (
     Groups,
     can_train,
@@ -132,4 +133,4 @@ def _take_effect(model: keras.Model) -> None:
     if optimizer is not None:
         rebind(optimizer, model.trainable_variables, can_train(model))
     if model.train_function is not None:
-        type(model).make_train_function(model, force=True)
+        trace_anew(model)

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_fast._array_file import read_array_file
-from keras_fast._unwrap import chain, innermost
+from keras_fast._live import carried
+from keras_fast._unwrap import chain
 
 __all__ = [
     "assign",
@@ -35,8 +36,7 @@ def built(model: keras.Model) -> keras.Model:
 
 def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
     """What the optimizer goes on from; schedules come from the step."""
-    live = innermost(model.optimizer).__dict__.get("_live")
-    hidden = (live.table, live.position) if live is not None else ()
+    hidden = carried(model.optimizer)
     return [
         v
         for v in model.optimizer.variables

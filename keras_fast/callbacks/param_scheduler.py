@@ -7,8 +7,15 @@ import keras
 import numpy as np
 
 from keras_fast._checks import finite, function, not_empty, whole
-from keras_fast._live import ROWS, Live, attach, trace_with
-from keras_fast._unwrap import batches_per_update
+from keras_fast._live import ROWS, Live, attach
+from keras_fast._train_step import follow, leave, unwatch, watch
+from keras_fast._unwrap import (
+    batches_per_update,
+    chain,
+    is_eager,
+    optimizers_of,
+    stateless,
+)
 from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
@@ -28,7 +35,14 @@ class ParamScheduler(keras.callbacks.Callback):
     `steps_per_epoch` to `fit()`. With `initial_epoch` and after
     `BackupAndRestore` the schedule goes on where that epoch starts.
 
+    A step of a training is a batch, also where `train_step()` is your own and
+    updates several times a batch, or every few batches. What trains within a
+    callback, or in a loop of your own, uses the optimizer's own
+    hyperparameters.
+
     Args:
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
         **schedules: `learning_rate`, `momentum`, `beta_2` or `weight_decay`,
             each a function of progress that returns a float. `momentum` is
             `momentum` of SGD and RMSprop, and `beta_1` of the Adam family;
@@ -37,7 +51,8 @@ class ParamScheduler(keras.callbacks.Callback):
     Raises:
         ValueError: No schedule, or an unknown name. When `fit()` starts: the
             optimizer has no such hyperparameter, its learning rate is a
-            `LearningRateSchedule`, or the length of an epoch is unknown.
+            `LearningRateSchedule`, the length of an epoch is unknown, or the
+            model does not have, or does not use, the optimizer.
         TypeError: A schedule that can't be called.
 
     Examples:
@@ -56,8 +71,14 @@ class ParamScheduler(keras.callbacks.Callback):
     - fastai 2.8, `ParamScheduler`
     """
 
-    def __init__(self, **schedules: Schedule):
+    def __init__(
+        self,
+        *,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        **schedules: Schedule,
+    ):
         super().__init__()
+        self.optimizer = optimizer
         unknown = sorted(set(schedules) - set(NAMES))
         if unknown or not schedules:
             raise ValueError(
@@ -102,8 +123,9 @@ class ParamScheduler(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
         not_empty(self.params["steps"])
-        self._live = live = attach(model.optimizer)
-        self._batches_per_update = batches_per_update(model.optimizer)
+        optimizer = optimizer_of(model, self.optimizer)
+        self._live = live = attach(optimizer)
+        self._batches_per_update = batches_per_update(optimizer)
         self._steps_per_execution = model.steps_per_execution
         self._seen, self._phase = None, 0
         self._num_batches = self._count_batches()
@@ -112,18 +134,25 @@ class ParamScheduler(keras.callbacks.Callback):
             self.params["epochs"],
         )
         self._check(functions)
-        live.watch(model)
-        for name, schedule in functions.items():
-            live.schedules[name] = self._rows(name, schedule)
-        trace_with(model, live)
+        self._rows_of = {
+            name: self._rows(name, schedule)
+            for name, schedule in functions.items()
+        }
+        live.schedules |= self._rows_of
+        watch(model, self, self._on_other_training)
+        follow(model, live)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self._seen is None:  # the first batch of this fit
+        first = self._seen is None  # batch of this fit
+        if first:
             self._seen = self._epoch * (self.params["steps"] or 0) + batch
             self._phase = self._accumulated(self._seen)
+        # Not there: another training, within a callback, is over.
+        if first or not self._rows_of.keys() <= self._live.schedules.keys():
+            self._live.schedules |= self._rows_of
             self._live.load(self._seen)
         self._seen += self._steps_per_execution
         if self._seen > self._live.start + ROWS:
@@ -131,8 +160,38 @@ class ParamScheduler(keras.callbacks.Callback):
             self._live.turn_page()
             self._seen = self._live.start + self._steps_per_execution
 
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._live.used and not is_eager(self._model):
+            self._refuse_unused()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not self._live.used:
+            self._refuse_unused()
+
     def on_train_end(self, logs: Any = None) -> None:
-        self._live.release(self.model)
+        unwatch(self.model, self)
+        self._live.release()
+
+    def _on_other_training(self, within: bool) -> None:
+        model = self.model  # on JAX this brings the variables up to date
+        self._live.release()
+        if not within:  # Ctrl-C or an error ended the `fit()` of this callback
+            unwatch(model, self)
+            leave(model, self._live)
+
+    def _refuse_unused(self) -> None:
+        model = self.model
+        if not model.trainable_variables:
+            return  # nothing to update
+        self.on_train_end()
+        raise ValueError(
+            "The optimizer that is scheduled must update in `train_step()`. "
+            "Pass `optimizer=` to schedule another that the model has, such as "
+            "`optimizer=model.generator_optimizer`. If this one is used within "
+            "a compiled function, make that a method of the model. Received: "
+            "train_step() that does not use "
+            f"{type(self._live.optimizer).__name__}"
+        )
 
     def _functions(
         self, num_updates: int, epochs: float | None
@@ -183,10 +242,33 @@ class ParamScheduler(keras.callbacks.Callback):
         check_schedulable(self._live, functions)
 
 
+def optimizer_of(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
+) -> keras.optimizers.Optimizer:
+    """The optimizer to schedule, the whole of what wraps it."""
+    if optimizer is None:
+        return model.optimizer
+    for each in optimizers_of(model):
+        if not any(optimizer is part for part in chain(each)):
+            continue
+        if stateless() and each is not model.optimizer:
+            raise ValueError(
+                "`optimizer` must be the one that the model is compiled with "
+                "on JAX, whose train step sees no other. Compile with it. "
+                f"Received: optimizer={optimizer.name}"
+            )
+        return each
+    raise ValueError(
+        "`optimizer` must be one that the model has. Compile with it, or make "
+        "it an attribute of the model. "
+        f"Received: optimizer={optimizer!r}"
+    )
+
+
 def check_schedulable(live: Live, names: Iterable[str]) -> None:
     """Refuse an optimizer that lacks one of these hyperparameters."""
     for name in names:
-        if name not in live.columns:
+        if not live.can_schedule(name):
             raise ValueError(_missing(name, live.optimizer))
 
 

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 
 from keras_fast._live import values
+from keras_fast._train_step import leave, unwatch, watch
 from keras_fast._unwrap import batches_per_update, innermost
 from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
+from keras_fast.callbacks.param_scheduler import optimizer_of
 from keras_fast.plots import plot_losses, plot_schedule
 
 NAMES = ("learning_rate", "momentum")
@@ -20,6 +22,17 @@ class Recorder(keras.callbacks.Callback):
     losses themselves. At the end of an epoch the learning rate and momentum
     of its last update also enter `logs`, so `History` shows them, and so do
     `CSVLogger` and `TensorBoard` that stand behind this callback.
+
+    Args:
+        loss: Which loss, where `train_step()` is your own and does not call
+            `compute_loss()`: the name of what it returns. A running mean, as
+            metrics give it, is taken apart into the losses of the batches.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
+
+    Raises:
+        ValueError: When the first batch ends: `train_step()` returns no such
+            loss.
 
     Examples:
         >>> from keras_fast.callbacks import OneCycle, Recorder
@@ -34,9 +47,16 @@ class Recorder(keras.callbacks.Callback):
         (4,)
     """
 
-    def __init__(self):
+    def __init__(
+        self,
+        *,
+        loss: str = "loss",
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ):
         super().__init__()
-        self._tape = None
+        self.loss = loss
+        self.optimizer = optimizer
+        self._tape: Any = None
         self._clear()
 
     @property
@@ -70,12 +90,13 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
-        self._tape = LossTape.of(model)
+        self._optimizer = innermost(optimizer_of(model, self.optimizer))
+        self._tape = LossTape.of(model, self.loss)
         self._tape.take()  # those of earlier trainings
-        self._optimizer = innermost(model.optimizer)
         self._size = batches_per_update(self._optimizer)
         self._steps_per_execution = model.steps_per_execution
         self._clear()
+        watch(model, self, self._on_other_training, first=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
@@ -85,8 +106,12 @@ class Recorder(keras.callbacks.Callback):
             self._batch = self._epoch * (self.params["steps"] or 0) + batch
             done = int(self._optimizer._iterations.numpy())
             self._phase = done % self._size
+        if self._is_away:
+            self._tape.take()
+            self._is_away = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._tape.check()
         self._waiting += self._steps_per_execution
         if self._waiting + self._steps_per_execution > ROWS:
             self._take()
@@ -103,14 +128,24 @@ class Recorder(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         self._take()
         self._tape = None
+        unwatch(self.model, self)
+
+    def _on_other_training(self, within: bool) -> None:
+        self._take()
+        self._is_away = True  # what is on the tape now is of that training
+        if not within:
+            leave(self.model, self._tape)
+            unwatch(self.model, self)
+            self._tape = None
 
     def _clear(self) -> None:
         self._batch = None
+        self._is_away = False
         self._waiting = self._phase = 0
         self._batches = {name: np.empty(0) for name in (*NAMES, "loss")}
 
     def _take(self) -> None:
-        if self._tape is None or self._batch is None:
+        if self._tape is None or self._batch is None or self._is_away:
             return
         self.model  # noqa: B018  on JAX this brings the variables up to date
         losses = self._tape.take()

@@ -19,7 +19,6 @@ from keras_fast._state import (
 )
 from keras_fast._unwrap import scope
 from keras_fast.callbacks._held_signals import HeldSignals
-from keras_fast.callbacks._loss_tape import LossTape
 from keras_fast.callbacks._saved import (
     assign,
     built,
@@ -239,10 +238,7 @@ def _checked_freq(save_freq: str | int) -> str | int:
 
 def _metrics_variables(model: keras.Model) -> list[keras.Variable]:
     return [
-        variable
-        for metric in model.metrics
-        if not isinstance(metric, LossTape)
-        for variable in metric.variables
+        variable for metric in model.metrics for variable in metric.variables
     ]
 
 

@@ -8,19 +8,13 @@ from typing import Any
 
 import keras
 
-from keras_fast._live import TRACED, attach
+from keras_fast._live import attach
 from keras_fast._unwrap import innermost
 
 __all__ = ["keep", "reuse"]
 
 KEPT = "_keras_fast_sweep"
-ATTRIBUTES = (
-    "train_function",
-    "train_step",
-    "compute_loss",
-    TRACED,
-    "_keras_fast_loss_tape",
-)
+ATTRIBUTES = ("train_function", "train_step")
 
 
 def reuse(model: keras.Model) -> tuple[list[Any], list[Any]]:

@@ -146,23 +146,6 @@ def test_losses_of_the_validation_are_none():
     np.testing.assert_allclose(recorder.losses[0], start, rtol=1e-6)
 
 
-class OwnStep(keras.Sequential):
-    def train_step(self, *args):
-        return {}
-
-
-def test_a_step_without_a_loss_is_refused():
-    model = OwnStep(mlp(sgd()).layers)
-    model.compile(sgd(), "mse", run_eagerly=True)
-    with pytest.raises(ValueError) as caught:
-        fit(model, *data(), Recorder())
-    assert str(caught.value) == (
-        "`train_step()` must call `self.compute_loss()` for the loss of each "
-        "update to be recorded. Compute the loss with it, in `train_step()`. "
-        "Received: a `train_step()` that does not"
-    )
-
-
 def test_plots():
     recorder = Recorder()
     fit(mlp(sgd()), *data(), OneCycle(0.05), recorder)
