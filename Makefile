@@ -49,8 +49,8 @@ test-jax: .venv/.stamp-jax
 test-torch: .venv/.stamp-torch
 	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress and not once" $(CORE) $(ARGS)
 
-# With KerasHub and KerasCV; other tests pass them by.
-test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-dev
+# With KerasHub, KerasCV and ONNX; other tests pass them by.
+test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-onnx .venv/.stamp-dev
 	KERAS_BACKEND=tensorflow $(PYTEST) tests/extras $(ARGS)
 
 stress: .venv/.stamp-dev

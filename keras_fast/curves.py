@@ -34,7 +34,7 @@ _FEWEST = 10  # updates that show a valley
 # And of `trained`: benchmarks/fine_tuning_rate.py.
 _NARROW = 0.25  # decades: a rise is steeper than a fall
 _LEAST_RISE = 0.05  # of the level
-_BELOW = 1.5  # times lower than where it is seen to rise, which is early
+_BELOW = 2.25  # times lower than where it is seen to rise
 
 
 def smooth(losses: ArrayLike, beta: float = 0.98) -> Floats:

@@ -94,3 +94,27 @@ for cycles in (1, 2, 3, 4):
 # rates. 1cycle was best, and good over a wider range of rates than the others.
 # A plain cosine came close to it at its own best rate. The figures are in
 # [Benchmarks](../benchmarks.md).
+
+# %% [markdown]
+# ## A train step of your own, and two optimizers
+#
+# A schedule counts batches. A `train_step()` that updates twice, or every
+# fourth batch, is scheduled right, also where it is a `@tf.function`. Where a
+# model has two optimizers, as a GAN does, say which one is scheduled:
+#
+# ```python
+# callbacks = [
+#     OneCycle(2e-4, optimizer=model.generator_optimizer),
+#     OneCycle(1e-4, optimizer=model.critic_optimizer),
+#     Recorder(loss="generator_loss"),
+# ]
+# ```
+#
+# `Recorder` takes a loss from what `train_step()` returns, if that does not
+# call `compute_loss()`. A mean since the epoch began, as metrics give it, is
+# taken apart into the losses of the batches.
+#
+# What trains within a callback, and a loop of your own, uses the optimizer's
+# own hyperparameters. One thing can't be seen: a `tf.function` that is no
+# method of the model keeps what it has traced. If the schedule does not reach
+# the optimizer for that reason, the callback says so when the first batch ends.

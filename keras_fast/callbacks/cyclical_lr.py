@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import keras
+
 from keras_fast._checks import fraction, non_negative, one_of, positive, whole
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
 from keras_fast.schedules import triangular
@@ -19,6 +21,8 @@ class CyclicalLR(ParamScheduler):
         mode: `"triangular"`; `"triangular2"` halves the height after each
             cycle; `"exp_range"` multiplies it by `gamma` at each update.
         gamma: For `"exp_range"`, between 0 and 1.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
 
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts: the
@@ -43,6 +47,7 @@ class CyclicalLR(ParamScheduler):
         step_size: int,
         mode: str = "triangular",
         gamma: float = 0.99994,
+        optimizer: keras.optimizers.Optimizer | None = None,
     ):
         self.step_size = whole("step_size", step_size)
         self.gamma = fraction("gamma", gamma)
@@ -53,7 +58,7 @@ class CyclicalLR(ParamScheduler):
             mode=one_of("mode", mode, MODES),
         )
         self._triangular(0.0)  # the bounds must be in order
-        super().__init__(learning_rate=self._triangular)
+        super().__init__(optimizer=optimizer, learning_rate=self._triangular)
 
     def _functions(
         self, num_updates: int, epochs: float | None

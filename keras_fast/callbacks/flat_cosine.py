@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import keras
+
 from keras_fast._checks import at_least, fraction, positive
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.schedules import flat_cosine
@@ -14,6 +16,8 @@ class FlatCosine(ParamScheduler):
         max_lr: The learning rate until `pct_start`.
         pct_start: Share of the run after which the annealing starts.
         final_div_factor: The learning rate ends at `max_lr` by this factor.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
 
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts: the
@@ -37,8 +41,10 @@ class FlatCosine(ParamScheduler):
         *,
         pct_start: float = 0.75,
         final_div_factor: float = 1e5,
+        optimizer: keras.optimizers.Optimizer | None = None,
     ):
         super().__init__(
+            optimizer=optimizer,
             learning_rate=partial(
                 flat_cosine,
                 max_lr=positive("max_lr", max_lr),
@@ -46,5 +52,5 @@ class FlatCosine(ParamScheduler):
                 final_div_factor=at_least(
                     "final_div_factor", final_div_factor, 1
                 ),
-            )
+            ),
         )

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import keras
+
 from keras_fast._checks import at_least, fraction, momentum, one_of, positive
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.schedules import cosine, join, linear, one_cycle
@@ -23,6 +25,8 @@ class OneCycle(ParamScheduler):
             `momentum` of SGD and RMSprop, and `beta_1` of the Adam family.
             None leaves it alone.
         anneal: Shape of all ways, `"cosine"` or `"linear"`.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
 
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts:
@@ -51,6 +55,7 @@ class OneCycle(ParamScheduler):
         final_div_factor: float = 1e5,
         momentums: tuple[float, float, float] | None = (0.95, 0.85, 0.95),
         anneal: str = "cosine",
+        optimizer: keras.optimizers.Optimizer | None = None,
     ):
         one_of("anneal", anneal, ("cosine", "linear"))
         functions = {
@@ -75,7 +80,7 @@ class OneCycle(ParamScheduler):
                     partial(shape, start=peak, end=end),
                 ),
             )
-        super().__init__(**functions)
+        super().__init__(optimizer=optimizer, **functions)
 
 
 def _three(momentums: tuple[float, float, float]) -> list[float]:

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any
 
+import keras
+
 from keras_fast._checks import at_least, positive, whole
 from keras_fast._fit import callbacks_of_this_fit
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
@@ -21,6 +23,8 @@ class SGDR(ParamScheduler):
         cycle_len: Epochs in the first cycle; may be a fraction.
         cycle_mult: How many times longer each cycle is than the one before.
         min_lr: Learning rate that each cycle comes down to.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
 
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts: the
@@ -50,6 +54,7 @@ class SGDR(ParamScheduler):
         cycle_len: float = 1,
         cycle_mult: float = 1,
         min_lr: float = 0.0,
+        optimizer: keras.optimizers.Optimizer | None = None,
     ):
         self.cycle_len = positive("cycle_len", cycle_len)
         self.cycle_mult = at_least("cycle_mult", cycle_mult, 1)
@@ -60,7 +65,7 @@ class SGDR(ParamScheduler):
             min_lr=min_lr,
         )
         self._sgdr(0.0)  # the bounds must be in order
-        super().__init__(learning_rate=self._sgdr)
+        super().__init__(optimizer=optimizer, learning_rate=self._sgdr)
 
     @staticmethod
     def num_epochs(

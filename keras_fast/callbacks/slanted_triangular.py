@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import keras
+
 from keras_fast._checks import at_least, fraction, positive
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.schedules import slanted_triangular
@@ -14,6 +16,8 @@ class SlantedTriangular(ParamScheduler):
         max_lr: The highest learning rate.
         cut_frac: Share of the run that the rise takes.
         ratio: The learning rate starts and ends at `max_lr / ratio`.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
 
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts: the
@@ -32,13 +36,19 @@ class SlantedTriangular(ParamScheduler):
     """
 
     def __init__(
-        self, max_lr: float, *, cut_frac: float = 0.1, ratio: float = 32
+        self,
+        max_lr: float,
+        *,
+        cut_frac: float = 0.1,
+        ratio: float = 32,
+        optimizer: keras.optimizers.Optimizer | None = None,
     ):
         super().__init__(
+            optimizer=optimizer,
             learning_rate=partial(
                 slanted_triangular,
                 max_lr=positive("max_lr", max_lr),
                 cut_frac=fraction("cut_frac", cut_frac),
                 ratio=at_least("ratio", ratio, 1),
-            )
+            ),
         )
