@@ -354,3 +354,14 @@ def test_a_step_of_jax_s_guide(metrics):
     found = keras_fast.lr_find(own, *data(), batch_size=4, num_steps=10)
     assert len(found.losses) == 10
     fit(own, *data())
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
+def test_a_model_of_which_nothing_trains():
+    model, recorder = mlp(sgd()), Recorder()
+    model.trainable = False
+    model.compile(sgd(), "mse")
+    before = weights(model)
+    fit(model, *data(), OneCycle(0.1), recorder)
+    assert distance(weights(model), before) == 0
+    assert len(recorder.losses) == 20
