@@ -22,7 +22,8 @@ from keras_fast.data.cache_features import cache_features
 from keras_fast.data.feature_cache import FeatureCache
 from keras_fast.freezing import freeze, freeze_to, unfreeze
 from keras_fast.inference.tta import predict_tta
-from keras_fast.layer_groups import layer_groups, layer_multipliers
+from keras_fast.layer_groups import layer_groups
+from keras_fast.multipliers import layer_multipliers
 from keras_fast.split_head import split_head
 from keras_fast.training.fine_tune import fine_tune
 from keras_fast.training.fine_tune_history import FineTuneHistory

@@ -1,4 +1,4 @@
-"""Which layers belong together, and at which rate does each group train?"""
+"""Which layers belong together?"""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_fast._checks import model as checked_model
-from keras_fast._checks import positive, several, whole
+from keras_fast._checks import several, whole
 
 __all__ = [
     "Groups",
@@ -14,8 +14,9 @@ __all__ = [
     "can_train",
     "checked_groups",
     "default_groups",
+    "frozen_by_lora",
     "layer_groups",
-    "layer_multipliers",
+    "not_built",
 ]
 
 Groups = Sequence[Sequence[keras.layers.Layer]]
@@ -36,14 +37,8 @@ class UnknownOrder(ValueError):
     """The order of a model's layers is known to its `call()` alone."""
 
 
-class Multipliers(list):
-    """One multiplier a variable, and the variables."""
-
-    variables: list[keras.Variable]
-
-
 def layer_groups(
-    model: keras.Model, num_groups: int = 3
+    model: keras.Model, num_groups: int | None = None
 ) -> list[list[keras.layers.Layer]]:
     """Split a model's layers with weights into groups, input to output.
 
@@ -57,7 +52,8 @@ def layer_groups(
 
     Args:
         model: A built functional or Sequential model.
-        num_groups: Number of groups, at most that of layers with weights.
+        num_groups: Number of groups, at most that of layers with weights; if
+            None, three, or as many as there can be without an empty one.
 
     Returns:
         Lists of layers. Every layer with weights is in exactly one.
@@ -71,6 +67,8 @@ def layer_groups(
         >>> [[layer.units for layer in group] for group in groups]
         [[8], [8], [1]]
     """
+    if num_groups is None:
+        return default_groups(model)
     num_groups = whole("num_groups", num_groups)
     layers, head, nested = _ordered_layers(checked_model(model))
     if len(layers) < num_groups:
@@ -88,59 +86,8 @@ def layer_groups(
     return [[layers[int(i)] for i in part] for part in parts]
 
 
-def layer_multipliers(
-    model: keras.Model,
-    learning_rates: Sequence[float] | slice,
-    groups: Groups | None = None,
-) -> list[float]:
-    """Multipliers that give each group of layers its learning rate.
-
-    They are relative to the highest rate. Give that one to the optimizer
-    within `DiscriminativeOptimizer`, or to the schedule.
-
-    Args:
-        model: A built model.
-        learning_rates: A rate for each group, `[1e-4, 1e-3, 1e-2]`;
-            `slice(1e-4, 1e-2)`: spread geometrically over the groups;
-            `slice(1e-2)`: a tenth of it for all groups but the last.
-        groups: Groups of layers; if None, `layer_groups(model)` with a group
-            for each rate, or three for a slice.
-
-    Returns:
-        One multiplier for each variable that can train, in the order of the
-        model's variables.
-
-    Raises:
-        ValueError: A rate that is not above 0, or not one for each group.
-
-    Examples:
-        >>> keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))
-        [0.01, 0.01, 0.1, 0.1, 1.0, 1.0]
-
-    Reference:
-
-    - [Howard and Ruder, 2018](https://arxiv.org/abs/1801.06146)
-    """
-    if groups is None:
-        spread = isinstance(learning_rates, slice)
-        count = 3 if spread else len(several("learning_rates", learning_rates))
-        groups = layer_groups(model, count)
-    groups = checked_groups(model, groups)
-    rates = _rates(learning_rates, len(groups))
-    of_variable = {
-        id(variable): rate / max(rates)
-        for rate, layers in zip(rates, groups, strict=True)
-        for layer in layers
-        for variable in can_train(layer)
-    }
-    variables = can_train(model)
-    multipliers = Multipliers(of_variable.get(id(v), 1.0) for v in variables)
-    multipliers.variables = variables
-    return multipliers
-
-
-def default_groups(model: keras.Model) -> Groups:
-    """Three groups, or as many as there can be."""
+def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
+    """Three groups, or as many as there can be without an empty one."""
     layers, _, _ = _ordered_layers(checked_model(model))
     groups = layer_groups(model, min(3, len(layers)))
     return [group for group in groups if group]
@@ -166,12 +113,29 @@ def checked_groups(model: keras.Model, groups: Groups) -> Groups:
 
 def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
     """The variables of a layer or model that train unless it is frozen."""
-    able = {
-        id(variable)
-        for each in layer._flatten_layers()
-        for variable in each._trainable_variables
-    }
+    parts = layer._flatten_layers()
+    able = {id(v) for part in parts for v in part._trainable_variables}
+    able -= {id(v) for v in frozen_by_lora(layer)}
     return [variable for variable in layer.variables if id(variable) in able]
+
+
+def frozen_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """What `enable_lora` has frozen in a layer or model, for good."""
+    return [
+        variable
+        for part in layer._flatten_layers()
+        if getattr(part, "lora_enabled", False)
+        for variable in part._trainable_variables
+        if variable.name in ("kernel", "embeddings")
+    ]
+
+
+def not_built(model: keras.Model) -> ValueError:
+    """The error for a model of which nothing can be known yet."""
+    return ValueError(
+        "`model` must be built and have weights. Call it on a batch, or "
+        f"`model.build(input_shape)`, first. Received: model={model.name}"
+    )
 
 
 def _ordered_layers(
@@ -187,10 +151,7 @@ def _ordered_layers(
             head += not nested
             any_nested |= nested
     if not layers:
-        raise ValueError(
-            "`model` must be built and have weights. Call it on a batch, or "
-            f"`model.build(input_shape)`, first. Received: model={model.name}"
-        )
+        raise not_built(model)
     return list(layers.values()), head, any_nested
 
 
@@ -212,23 +173,3 @@ def _walk(
             yield from _walk(layer, nested=True)
         else:
             yield layer, nested
-
-
-def _rates(
-    learning_rates: Sequence[float] | slice, num_groups: int
-) -> list[float]:
-    if isinstance(learning_rates, slice):
-        highest = positive("learning_rates.stop", learning_rates.stop)
-        if learning_rates.start is None:
-            return [highest / 10] * (num_groups - 1) + [highest]
-        lowest = positive("learning_rates.start", learning_rates.start)
-        return np.geomspace(lowest, highest, num_groups).tolist()
-    listed = several("learning_rates", learning_rates)
-    rates = [positive("learning_rates", rate) for rate in listed]
-    if len(rates) != num_groups:
-        raise ValueError(
-            f"`learning_rates` must have a rate for each of {num_groups} "
-            "groups. Pass as many rates as groups, or a slice. Received: "
-            f"learning_rates={learning_rates!r}"
-        )
-    return rates

@@ -41,6 +41,7 @@ FLOORS = [
         "batch_norm",
         "freezing",
         "layer_groups",
+        "multipliers",
         "split_head",
         "training_plan",
     },

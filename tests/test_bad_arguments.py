@@ -239,7 +239,7 @@ PARTS = [
     (
         lambda n: keras_fast.layer_groups(trained(), n),
         "num_groups",
-        [(n, n) for n in (99, *NO_COUNTS)],
+        [(n, n) for n in (99, *NO_COUNTS) if n is not None],
     ),
     (
         lambda g: keras_fast.freeze_to(trained(), g),
@@ -248,13 +248,8 @@ PARTS = [
     ),
     (
         lambda r: keras_fast.layer_multipliers(trained(), r),
-        "num_groups",
-        [([], 0), ([0.1] * 9, 9)],
-    ),
-    (
-        lambda r: keras_fast.layer_multipliers(trained(), r),
         "learning_rates",
-        [(r, r) for r in (None, 0.1, "0.1", {0.1})],
+        [(r, r) for r in (None, 0.1, "0.1", {0.1}, [], [0.1] * 9)],
     ),
     (
         to_groups,

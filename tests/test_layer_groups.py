@@ -198,7 +198,7 @@ def test_subclassed_model_is_refused(nested):
 def test_groups_of_a_subclassed_model_can_be_passed():
     model = Subclassed()
     model.build((None, 4))
-    assert layer_multipliers(model, [1.0], [[model.dense]]) == [1.0, 1.0]
+    assert layer_multipliers(model, [1.0], [[model.dense]]).values == (1, 1)
 
 
 def test_unbuilt_model_is_refused():
@@ -209,6 +209,15 @@ def test_unbuilt_model_is_refused():
         "`model` must be built and have weights. Call it on a batch, or "
         "`model.build(input_shape)`, first. Received: model=empty"
     )
+
+
+def test_three_groups_or_as_many_as_there_can_be():
+    assert sizes(layer_groups(stack(4, 3, 2, 1))) == [2, 1, 1]
+    assert sizes(layer_groups(stack(2, 1))) == [1, 1]
+    assert sizes(layer_groups(stack(1))) == [1]
+    # Three would leave one empty.
+    nested = keras.Sequential([keras.Input((4,)), stack(3), Dense(1)])
+    assert sizes(layer_groups(nested)) == [1, 1]
 
 
 def test_more_groups_than_layers_are_refused():

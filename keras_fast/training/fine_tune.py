@@ -14,11 +14,8 @@ from keras_fast._rebind import averaged_updates, scaled_updates
 from keras_fast._train_step import trace_anew
 from keras_fast._unwrap import innermost
 from keras_fast.freezing import freeze, unfreeze
-from keras_fast.layer_groups import (
-    can_train,
-    default_groups,
-    layer_multipliers,
-)
+from keras_fast.layer_groups import can_train, default_groups
+from keras_fast.multipliers import layer_multipliers
 from keras_fast.training._averages import Averages
 from keras_fast.training._features import NoFeatures
 from keras_fast.training._head import train_head, validated

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def test_given_groups():
     first, second, third = model.layers
     groups = [[third], [first, second]]
     multipliers = layer_multipliers(model, [0.1, 0.4], groups)
-    assert multipliers == [1.0] * 4 + [0.25] * 2
+    assert list(multipliers) == [1.0] * 4 + [0.25] * 2
     multipliers = layer_multipliers(model, slice(0.4), groups)
     np.testing.assert_allclose(multipliers, [1.0] * 4 + [0.1] * 2)
 
@@ -64,11 +66,57 @@ def test_order_is_that_of_the_models_variables(layout):
     }
     wanted = [of_path[v.path] for v in model.trainable_variables]
     assert wanted == [0.25] * 4 + [0.5] * 4 + [1.0] * 4
-    assert layer_multipliers(model, rates) == wanted
+    assert list(layer_multipliers(model, rates)) == wanted
     # What is frozen keeps its place.
     freeze_to(model, 2, train_batchnorm=True)
     assert len(model.trainable_variables) == 8
-    assert layer_multipliers(model, rates) == wanted
+    assert list(layer_multipliers(model, rates)) == wanted
+
+
+def test_a_slice_takes_as_many_groups_as_there_can_be():
+    assert layer_multipliers(stack(2, 1), slice(0.1, 1)).values == (
+        *(0.1, 0.1),
+        *(1.0, 1.0),
+    )
+    assert layer_multipliers(stack(1), slice(0.1)).values == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("rates", [[], [0.1, 0.2, 0.3]])
+def test_more_rates_than_layers(rates):
+    with pytest.raises(ValueError) as caught:
+        layer_multipliers(stack(2, 1), rates)
+    assert str(caught.value) == (
+        "`learning_rates` must have 1 to 2 rates, as many as layers with "
+        "weights at most. Pass a rate for each group of layers, or a slice. "
+        f"Received: learning_rates={rates}"
+    )
+
+
+def test_multipliers_are_a_sequence_that_stays_as_it_is():
+    model = stack(2, 1)
+    multipliers = layer_multipliers(model, [0.5, 1.0])
+    assert repr(multipliers) == "Multipliers(values=(0.5, 0.5, 1.0, 1.0))"
+    assert [v.path for v in multipliers.variables] == [
+        v.path for v in model.trainable_variables
+    ]
+    assert len(multipliers) == 4
+    assert multipliers[1:] == (0.5, 1.0, 1.0)
+    assert [2 * m for m in multipliers] == [1.0, 1.0, 2.0, 2.0]
+    assert multipliers == layer_multipliers(stack(3, 1), [0.5, 1.0])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        multipliers.values = (1.0,)
+
+
+def test_multipliers_are_checked():
+    multipliers = layer_multipliers(stack(2, 1), [0.5, 1.0])
+    with pytest.raises(ValueError) as caught:
+        dataclasses.replace(multipliers, values=[1.0])
+    assert str(caught.value) == (
+        "`values` must have one number for each variable. Pass 4. Received: "
+        "values=[1.0]"
+    )
+    with pytest.raises(ValueError, match="`values` must be a finite number of"):
+        dataclasses.replace(multipliers, values=[1, 1, 1, -1])
 
 
 @pytest.mark.parametrize(
