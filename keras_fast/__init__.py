@@ -30,6 +30,7 @@ from keras_fast.training.fine_tune_history import FineTuneHistory
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.training_plan import training_plan
+from keras_fast.weight_decay import decay_weights_only
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "cache_features",
     "callbacks",
     "data",
+    "decay_weights_only",
     "fine_tune",
     "freeze",
     "freeze_to",

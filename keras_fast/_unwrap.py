@@ -21,14 +21,20 @@ __all__ = [
 
 def innermost(
     optimizer: keras.optimizers.Optimizer,
+    reason: str = "a schedule has one value for all",
 ) -> keras.optimizers.Optimizer:
-    """The optimizer that updates, within whatever wraps it."""
+    """The optimizer that updates, within whatever wraps it.
+
+    Args:
+        optimizer: An optimizer, with others around it or not.
+        reason: Why it must be one optimizer.
+    """
     leaf = chain(optimizer)[-1]
     if hasattr(leaf, "optimizers"):
         raise ValueError(
-            "The optimizer must be one optimizer: a schedule has one value "
-            "for all. Use `keras_fast.optimizers.DiscriminativeOptimizer` for "
-            "a learning rate per group. "
+            f"The optimizer must be one optimizer: {reason}. Use "
+            "`keras_fast.optimizers.DiscriminativeOptimizer` for a learning "
+            "rate per group. "
             f"Received: optimizer={type(leaf).__name__}"
         )
     return leaf

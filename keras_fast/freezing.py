@@ -6,21 +6,23 @@ import keras
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
-from keras_fast._rebind import rebind
+from keras_fast._rebind import check_rebindable, rebind
 from keras_fast._train_step import trace_anew
 from keras_fast.layer_groups import (
     Groups,
     can_train,
     checked_groups,
     default_groups,
+    frozen_by_lora,
 )
 
-__all__ = ["freeze", "freeze_to", "unfreeze"]
+__all__ = ["NORMALIZATION", "freeze", "freeze_to", "unfreeze"]
 
 NORMALIZATION = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
 )
 
 
@@ -34,7 +36,8 @@ def freeze_to(
     """Freeze all groups before `group` and let the others train.
 
     Takes effect at once, on a compiled and trained model too; the optimizer
-    keeps its state, also for what is frozen.
+    keeps its state, also for what is frozen. What `enable_lora` froze stays
+    frozen.
 
     Args:
         model: The model.
@@ -47,7 +50,9 @@ def freeze_to(
             inference.
 
     Raises:
-        ValueError: There is no such group.
+        ValueError: There is no such group, or the optimizer is one that can't
+            be built again: a `MultiOptimizer` that has trained, or one that
+            keeps its state where it can't be found.
 
     Examples:
         >>> keras_fast.freeze_to(model, -1)
@@ -92,6 +97,8 @@ def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
 def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
     """Let every layer train.
 
+    What `enable_lora` froze stays frozen.
+
     Args:
         model: The model.
         train_batchnorm: Whether batch normalization before the last group
@@ -104,19 +111,27 @@ def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
         >>> len(model.trainable_variables)
         6
     """
-    _open(checked_model(model))
-    if not train_batchnorm:
-        for layer in itertools.chain(*default_groups(model)[:-1]):
-            for part in layer._flatten_layers():
-                if isinstance(part, keras.layers.BatchNormalization):
-                    part.trainable = False
+    checked_model(model)
+    shut = [] if train_batchnorm else default_groups(model)[:-1]
+    _open(model)
+    for layer in itertools.chain(*shut):
+        for part in layer._flatten_layers():
+            if isinstance(part, keras.layers.BatchNormalization):
+                part.trainable = False
     _take_effect(model)
 
 
 def _open(model: keras.Model) -> None:
-    # A model whose own flag is True passes nothing on: each layer is set.
+    """Mark all to train, if the optimizer can follow."""
+    if model.compiled and model.optimizer is not None:
+        check_rebindable(model.optimizer, can_train(model))
+    # A model whose own flag is True passes nothing on: each layer is set. One
+    # that trains is not, for what in it is frozen by itself.
     for layer in model._flatten_layers():
-        layer.trainable = True
+        if not layer.trainable:
+            layer.trainable = True
+    for variable in frozen_by_lora(model):
+        variable.trainable = False
 
 
 def _take_effect(model: keras.Model) -> None:

@@ -1,6 +1,7 @@
 """What will train, and how?"""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import keras
 
 from keras_fast._live import values
-from keras_fast._rebind import rebind
-from keras_fast._unwrap import innermost
+from keras_fast._rebind import place
+from keras_fast._unwrap import chain, innermost
 from keras_fast.layer_groups import (
     Groups,
     can_train,
@@ -67,39 +68,58 @@ def training_plan(
     """
     groups = default_groups(model) if groups is None else groups
     groups = checked_groups(model, groups)
-    optimizer = model.optimizer if model.compiled else None
-    if optimizer is not None and not optimizer.built:
-        # An optimizer of the model's order learns which variables those are.
-        rebind(optimizer, model.trainable_variables, can_train(model))
+    how = _how(model) if model.compiled and model.optimizer else None
     return TrainingPlan(
-        tuple(_row(i, group, optimizer) for i, group in enumerate(groups))
+        tuple(_row(i, group, how) for i, group in enumerate(groups))
     )
 
 
-def _row(index: int, layers: Any, optimizer: Any) -> dict[str, Any]:
+def _how(model: keras.Model) -> dict[int, tuple[float, float]]:
+    """The rate and the weight decay of each variable that trains."""
+    optimizer, trained = model.optimizer, model.trainable_variables
+    leaf: Any = innermost(optimizer, "a plan shows its rate")
+    # An optimizer of the model's order learns which variables those are.
+    place(optimizer, can_train(model), strict=False)
+    multipliers = [1.0] * len(trained)
+    for each in chain(optimizer):
+        if hasattr(each, "multipliers_of"):
+            multipliers = each.multipliers_of(trained)
+    rate = values(leaf, "learning_rate", 0, 1)[0]
+    decay = leaf.weight_decay or 0
+    return {
+        id(variable): (
+            rate * multiplier,
+            decay if leaf._use_weight_decay(variable) else 0,
+        )
+        for variable, multiplier in zip(trained, multipliers, strict=True)
+    }
+
+
+def _row(index: int, layers: Any, how: Any) -> dict[str, Any]:
     names = [layer.name for layer in layers]
     shown = " … ".join(dict.fromkeys([*names[:1], *names[-1:]])) or "-"
     parameters = sum(layer.count_params() for layer in layers)
     # A frozen layer with layers of its own may hold some that train.
     able = [v for layer in layers for v in can_train(layer)]
     trained = [v for v in able if v.trainable]
-    rates, decay = "-", "-"
-    if optimizer is not None:
-        leaf = innermost(optimizer)
-        rate = values(leaf, "learning_rate", 0, 1)[0]
-        multiplier_of = leaf.__dict__.get("_multiplier_of", lambda _: 1.0)
-        scaled = {rate * multiplier_of(v) for v in trained}
-        rates = " to ".join(f"{r:.3g}" for r in sorted({*scaled})) or "0"
-        decay = f"{leaf.weight_decay or 0:.3g}" if trained else "0"
+    rates, decays = "-", "-"
+    if how is not None:
+        used = [how[id(v)] for v in trained if id(v) in how]
+        rates = _range(rate for rate, _ in used)
+        decays = _range(decay for _, decay in used)
     return {
         "group": index,
         "layers": f"{shown} ({len(names)})",
         "parameters": f"{parameters:,}",
         "trains": f"{sum(math.prod(v.shape) for v in trained):,}",
         "rate": rates,
-        "decay": decay,
+        "decay": decays,
         "batchnorm": _batchnorm(layers),
     }
+
+
+def _range(numbers: Iterable[float]) -> str:
+    return " to ".join(f"{n:.3g}" for n in sorted({*numbers})) or "0"
 
 
 def _batchnorm(layers: Any) -> str:

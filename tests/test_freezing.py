@@ -295,3 +295,34 @@ def test_with_a_schedule_the_frozen_stay():
     before = model.get_weights()
     fit(model, *data(2), OneCycle(0.05))
     assert moved(model, before) == [False, False, True]
+
+
+def test_every_normalization_can_go_on_training():
+    kinds = [
+        Norm(),
+        keras.layers.GroupNormalization(1),
+        keras.layers.LayerNormalization(),
+        keras.layers.RMSNormalization(),
+    ]
+    model = keras.Sequential([keras.Input((4,)), *kinds, Dense(1)])
+    freeze(model, train_batchnorm=True)
+    assert all(layer.trainable for layer in model.layers)
+    freeze(model)
+    assert not any(layer.trainable for layer in kinds)
+
+
+def test_a_model_of_unknown_order_is_refused_before_anything_changes():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.dense = Norm(), Dense(1)
+
+        def call(self, x):
+            return self.dense(self.norm(x))
+
+    model = Mine()
+    model(np.ones((1, 4)))
+    model.norm.trainable = False
+    with pytest.raises(ValueError, match="`model` must be functional or Seq"):
+        unfreeze(model, train_batchnorm=False)
+    assert not model.norm.trainable

@@ -28,6 +28,7 @@ PUBLIC = {
         "cache_features",
         "callbacks",
         "data",
+        "decay_weights_only",
         "fine_tune",
         "freeze",
         "freeze_to",

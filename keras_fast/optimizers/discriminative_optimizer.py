@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import non_negative, several
-from keras_fast._rebind import scale_updates
+from keras_fast._checks import non_negative, several, whole
+from keras_fast._scaled_updates import scaled_updates
+from keras_fast.weight_decay import spare, spares_others
 
 REFUSED = {
     "LossScaleOptimizer": "Wrap it the other way round: Keras does so itself "
@@ -34,8 +35,10 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
     """Updates each variable at its own multiple of one learning rate.
 
     The updates equal those of one optimizer a group, weight decay included.
-    `learning_rate` is that of the optimizer within, so every callback and
-    schedule sets all rates at once and their ratios stay.
+    What the wrapper does not have itself is that of the optimizer within, to
+    read and to set: `learning_rate`, `weight_decay`, `clipnorm`, `momentum`.
+    So every callback and schedule sets all rates at once and their ratios
+    stay. A variable whose multiplier is 0 does not move.
 
     Args:
         inner_optimizer: Any Keras optimizer, or its name.
@@ -45,6 +48,9 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         name: Name of the optimizer.
         positions: Which of `multipliers` belong to the variables that train
             at first. Written by `get_config()` where some are frozen.
+        without_decay: Which of `multipliers` belong to variables that weight
+            decay spares. Written by `get_config()`, so that it still does in
+            a loaded model.
 
     Raises:
         ValueError: A negative multiplier, or an optimizer that can't be
@@ -71,6 +77,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         multipliers: Sequence[float],
         name: str | None = None,
         positions: Sequence[int] | None = None,
+        without_decay: Sequence[int] = (),
     ):
         inner_optimizer = keras.optimizers.get(inner_optimizer)
         if inner_optimizer is None:
@@ -80,32 +87,55 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
             )
         check_scalable("inner_optimizer", inner_optimizer)
         super().__init__(learning_rate=0.0, name=name)
+        for each in list(vars(self)):
+            if each in vars(inner_optimizer) and _forwarded(each):
+                del self.__dict__[each]
         self.inner_optimizer = inner_optimizer
         # Not setattr: TensorFlow would wrap them as state of the optimizer.
         self.__dict__.update(
-            multipliers=[
+            _multipliers=[
                 non_negative("multipliers", each)
                 for each in several("multipliers", multipliers)
             ],
             _positions=None if positions is None else list(positions),
-            _by_key={},
-            # The variables they are for, if the model was asked. A tuple: a
-            # list of variables is one of slots.
+            # The variables they are for, if the model was asked.
             _placed=tuple(getattr(multipliers, "variables", ())),
+            _without_decay=[
+                whole("without_decay", each, 0)
+                for each in several("without_decay", without_decay)
+            ],
         )
-        scale_updates(inner_optimizer, self._multiplier_of)
+
+    def __getattr__(self, name: str) -> Any:
+        inner = self.__dict__.get("inner_optimizer")  # none while it is made
+        if inner is None or not _forwarded(name):
+            raise AttributeError(f"{type(self).__name__} has no `{name}`")
+        return getattr(inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        inner = self.__dict__.get("inner_optimizer")
+        own = name in self.__dict__ or hasattr(type(self), name)
+        if own or not _forwarded(name) or not hasattr(inner, name):
+            super().__setattr__(name, value)
+        else:
+            setattr(inner, name, value)
 
     def build(self, var_list: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         positions = self._find(var_list)
-        by_key = {
-            self.inner_optimizer._var_key(variable): self.multipliers[place]
-            for variable, place in zip(var_list, positions, strict=True)
-        }
-        self.__dict__.update(_positions=positions, _by_key=by_key)
         self.inner_optimizer.build(var_list)
-        super().build(var_list)
+        # Not the method of the class above: it would average weights again.
+        self.__dict__.update(
+            _positions=positions,
+            _trainable_variables=list(var_list),
+            _trainable_variables_indices={
+                self._var_key(variable): i
+                for i, variable in enumerate(var_list)
+            },
+        )
+        self.built = True
+        self._spare(dict(zip(positions, var_list, strict=True)))
 
     def place(self, variables: Sequence[keras.Variable]) -> None:
         """Say which variables the multipliers belong to, in this order.
@@ -113,15 +143,30 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         `keras_fast.freeze_to` does: with all variables of the model known,
         any of them can be frozen and set free again.
         """
-        if len(variables) != len(self.multipliers):
+        if len(variables) != len(self._multipliers):
             raise ValueError(self._mismatch(variables))
         self.__dict__["_placed"] = tuple(variables)
+        self._spare(dict(enumerate(variables)))
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         if not self.built and trainable_variables is not None:
             with keras.name_scope(self.name):
                 self.build(list(trainable_variables))
-        self.inner_optimizer.apply(grads, trainable_variables)
+        # For this call alone: without the wrapper it is a plain optimizer.
+        with scaled_updates(self.inner_optimizer, self._multiplier_of):
+            self.inner_optimizer.apply(grads, trainable_variables)
+
+    def exclude_from_weight_decay(
+        self,
+        var_list: Sequence[keras.Variable] | None = None,
+        var_names: Sequence[str] | None = None,
+    ) -> None:
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+        self.__dict__["_without_decay"] = []
+
+    @property
+    def multipliers(self) -> list[float]:
+        return list(self._multipliers)
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -140,14 +185,12 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         return self.inner_optimizer.iterations
 
     @property
-    def loss_scale_factor(self) -> float | None:
-        inner = self.__dict__.get("inner_optimizer")  # none while it is made
-        return inner.loss_scale_factor if inner is not None else None
+    def _model_variables_moving_average(self) -> Any:
+        # What `SwapEMAWeights` swaps, with a LossScaleOptimizer around it.
+        return self.inner_optimizer._model_variables_moving_average
 
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, factor: float | None) -> None:
-        if "inner_optimizer" in self.__dict__:
-            self.inner_optimizer.loss_scale_factor = factor
+    def set_weights(self, weights: Any) -> None:
+        self.inner_optimizer.set_weights(weights)
 
     def scale_loss(self, loss: Any) -> Any:
         return self.inner_optimizer.scale_loss(loss)
@@ -162,11 +205,13 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
             "inner_optimizer": inner,
             "multipliers": self.multipliers,
         }
+        if without_decay := self._spared():
+            config["without_decay"] = without_decay
         positions = self._positions
         if not self.built and self._placed:
             trained = enumerate(v.trainable for v in self._placed)
             positions = [i for i, trains in trained if trains]
-        if positions is not None and len(positions) < len(self.multipliers):
+        if positions is not None and len(positions) < len(self._multipliers):
             config["positions"] = positions
         return config
 
@@ -180,12 +225,18 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         )
         return cls(inner, **config)
 
+    def multipliers_of(
+        self, variables: Sequence[keras.Variable]
+    ) -> list[float]:
+        """The multipliers of these variables, if they are what trains."""
+        return [self._multipliers[i] for i in self._find(variables)]
+
     def _find(self, variables: Sequence[keras.Variable]) -> list[int]:
         """The position of each variable's multiplier."""
-        places = self._places()
+        places = {id(v): i for i, v in enumerate(self._placed)}
         if all(id(v) in places for v in variables):
             return [places[id(v)] for v in variables]
-        if len(variables) == len(self.multipliers):
+        if len(variables) == len(self._multipliers):
             return list(range(len(variables)))
         positions = self._positions
         if positions is not None and len(positions) == len(variables):
@@ -193,19 +244,46 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         raise ValueError(self._mismatch(variables))
 
     def _multiplier_of(self, variable: Any) -> float:
-        key = self.inner_optimizer._var_key(variable)
-        if key not in self._by_key:  # before it is built
-            return self.multipliers[self._places()[id(variable)]]
-        return self._by_key[key]
+        position = self._positions[self._get_variable_index(variable)]
+        return self._multipliers[position]
 
-    def _places(self) -> dict[int, int]:
-        return {id(v): i for i, v in enumerate(self._placed)}
+    def _spare(self, variables: dict[int, keras.Variable]) -> None:
+        """Have weight decay spare what the config says, of these."""
+        named = [variables[i] for i in self._without_decay if i in variables]
+        if named:
+            spare(self.inner_optimizer, named)
+
+    def _spared(self) -> list[int]:
+        """Positions of the variables that weight decay spares."""
+        known = dict(enumerate(self._placed))
+        if self.built:
+            trained = self._trainable_variables
+            known.update(zip(self._positions, trained, strict=True))
+        inner = self.inner_optimizer
+        all_known = len(known) == len(self._multipliers)
+        if not all_known and spares_others(inner, known.values()):
+            raise ValueError(
+                "`multipliers` must know their variables before a config can "
+                "say which of them weight decay spares. Pass what "
+                "`keras_fast.layer_multipliers(model, ...)` returns, or call "
+                "`optimizer.place(...)` with the `variables` of that. "
+                f"Received: multipliers={self.multipliers}"
+            )
+        found = {i for i, v in known.items() if not inner._use_weight_decay(v)}
+        return sorted(found | {*self._without_decay})
 
     def _mismatch(self, variables: Sequence[Any]) -> str:
         return (
             "`multipliers` must have one number for each variable that can "
-            "train. Make them with `keras_fast.layer_multipliers(model, ...)` "
-            "from the model that is compiled. Received: "
-            f"multipliers={len(self.multipliers)} numbers for "
+            "train. Pass what `keras_fast.layer_multipliers(model, ...)` "
+            "returns for the model that is compiled; a list of its numbers "
+            "does not tell which variables are frozen. To change them, pass "
+            "`dataclasses.replace(multipliers, values=[...])`. Received: "
+            f"multipliers={len(self._multipliers)} numbers for "
             f"{len(variables)} variables"
         )
+
+
+def _forwarded(name: str) -> bool:
+    """Whether this may be an attribute of the optimizer within."""
+    return name[0] != "_" and name not in ("built", "name")

@@ -6,18 +6,19 @@ import keras
 
 from keras_fast._batches import is_endless
 from keras_fast._live import attach
+from keras_fast._rebind import check_rebindable
 from keras_fast._unwrap import chain
 from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.param_scheduler import check_schedulable
 from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
-from keras_fast.layer_groups import UnknownOrder, default_groups
+from keras_fast.layer_groups import UnknownOrder, can_train, default_groups
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
 
 __all__ = ["check_callbacks", "check_length", "check_model", "check_optimizer"]
 
 
 def check_model(model: keras.Model) -> None:
-    """Refuse a model whose head can't be known."""
+    """Refuse a model whose head can't be known, or can't train alone."""
     try:
         default_groups(model)
     except UnknownOrder as error:
@@ -27,6 +28,7 @@ def check_model(model: keras.Model) -> None:
             "-1, groups)`, `fit()`, `unfreeze(model)`, `fit()`. Received: "
             f"model={model.name} ({type(model).__name__})"
         ) from error
+    check_rebindable(model.optimizer, can_train(model))
 
 
 def check_callbacks(callbacks: Any, plan: Any) -> None:

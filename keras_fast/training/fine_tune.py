@@ -10,7 +10,8 @@ import keras
 
 from keras_fast._batches import without_validation
 from keras_fast._checks import at_least, between, compiled, positive, whole
-from keras_fast._rebind import averaged_updates, scaled_updates
+from keras_fast._rebind import averaged_updates
+from keras_fast._scaled_updates import scaled_updates
 from keras_fast._train_step import trace_anew
 from keras_fast._unwrap import innermost
 from keras_fast.freezing import freeze, unfreeze

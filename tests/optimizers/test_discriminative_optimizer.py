@@ -37,6 +37,7 @@ MAKE = {
     "AdamW": partial(optimizers.AdamW, weight_decay=0.1),
     "Lion": partial(optimizers.Lion, weight_decay=0.1),
     "Nadam": optimizers.Nadam,
+    "Ftrl": optimizers.Ftrl,
 }
 OPTIONS = {
     "accumulation": {"gradient_accumulation_steps": 3},
@@ -70,6 +71,7 @@ def by_groups(make, rate=RATE, clip=list, multipliers=MULTIPLIERS):
             [i for i, each in enumerate(multipliers) if each == m],
         )
         for m in multipliers
+        if m  # Ftrl divides by its rate
     }
     for x, y in batches(2):
         values = [keras.ops.convert_to_numpy(v.value) for v in variables]

@@ -1,5 +1,7 @@
 """Freezing and scheduling with a DiscriminativeOptimizer, and its errors."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from helpers import (
 )
 from references import Adam, Momentum
 
-from keras_fast import freeze_to, layer_multipliers
+from keras_fast import freeze_to, layer_multipliers, training_plan
 from keras_fast.callbacks import OneCycle
 from keras_fast.optimizers import DiscriminativeOptimizer
 
@@ -151,10 +153,51 @@ def test_wrong_number_of_multipliers(count):
         mlp(DiscriminativeOptimizer(sgd(), [1.0] * count))
     assert str(caught.value) == (
         "`multipliers` must have one number for each variable that can train. "
-        "Make them with `keras_fast.layer_multipliers(model, ...)` from the "
-        f"model that is compiled. Received: multipliers={count} numbers for 4 "
-        "variables"
+        "Pass what `keras_fast.layer_multipliers(model, ...)` returns for the "
+        "model that is compiled; a list of its numbers does not tell which "
+        "variables are frozen. To change them, pass "
+        "`dataclasses.replace(multipliers, values=[...])`. Received: "
+        f"multipliers={count} numbers for 4 variables"
     )
+
+
+def test_the_advice_for_frozen_layers_works():
+    model, reference = three()
+    multipliers = layer_multipliers(model, [0.05, 0.25, 0.5])
+    doubled = [2 * m for m in multipliers]
+    freeze_to(model, 1)
+    for values in (list(multipliers), multipliers[:], doubled):
+        with pytest.raises(ValueError, match="6 numbers for 4 variables"):
+            DiscriminativeOptimizer(sgd(), values).build(
+                model.trainable_variables
+            )
+    doubled = dataclasses.replace(multipliers, values=doubled)
+    optimizer = DiscriminativeOptimizer(sgd(), doubled)
+    model.compile(optimizer, "mse", jit_compile=BACKEND == "jax")
+    scale(reference, 0.1)
+    for group in (1, 0):
+        freeze_to(model, group)
+        reference.trained = [i // 2 >= group for i in range(6)]
+        fit(model, *data(3), epochs=1)
+        reference.train(*data(3), BATCH)
+        assert_equal(model, reference)
+
+
+def test_a_list_for_what_trains_alone():
+    model, reference = three()
+    freeze_to(model, 1)
+    optimizer = DiscriminativeOptimizer(sgd(), [0.5, 0.5, 1.0, 1.0])
+    model.compile(optimizer, "mse", jit_compile=BACKEND == "jax")
+    rates = [row["rate"] for row in training_plan(model).rows]
+    assert rates == ["0", "0.025", "0.05"]
+    reference.trained = [i >= 2 for i in range(6)]
+    fit(model, *data(3), epochs=1)
+    reference.train(*data(3), BATCH)
+    assert_equal(model, reference)
+    # There is no number for the others, so they can't be set free.
+    with pytest.raises(ValueError, match="4 numbers for 6 variables"):
+        freeze_to(model, 0)
+    assert [layer.trainable for layer in model.layers] == [False, True, True]
 
 
 @pytest.mark.parametrize(
