@@ -115,7 +115,10 @@ print(
 # %% [markdown]
 # `DiscriminativeOptimizer` goes around any Keras optimizer. Its learning rate
 # is the one of the optimizer within, so a schedule moves all groups together,
-# and their ratios stay.
+# and their ratios stay. So are `weight_decay`, `clipnorm` and all the others.
+# With weight decay, as in `AdamW`, `keras_fast.decay_weights_only(model)` spares
+# biases and normalization, as fast.ai's `wd_bn_bias=False` does, and the saved
+# model remembers it.
 
 # %%
 optimizer = DiscriminativeOptimizer(keras.optimizers.Adam(1e-3), multipliers)
