@@ -27,6 +27,7 @@ FLOORS = [
     {
         "_array_file",
         "_batches",
+        "_compiled",
         "_decoder",
         "_fit",
         "_fused",
@@ -70,7 +71,13 @@ OUTSIDE = {
 BACKENDS = ("tensorflow", "jax", "torch")
 # Where it may be imported: in the whole module, or in functions alone.
 BACKENDS_ANYWHERE = {"_gradients"}
-BACKENDS_IN_FUNCTIONS = {"_decoder", "_fused", "_state", "_train_step"}
+BACKENDS_IN_FUNCTIONS = {
+    "_compiled",
+    "_decoder",
+    "_fused",
+    "_state",
+    "_train_step",
+}
 KERAS_INSIDE = {"_batches", "_fit", "_rebind", "_state"}
 
 MOST_LINES = 300
