@@ -99,10 +99,11 @@ def _means(
             return ops.concatenate(moving)
 
         run = compiled(statistics, model, variables)
-        total: Any = 0.0
-        for count, (inputs, _) in enumerate(given, start=1):
-            batch = ops.convert_to_numpy(run(inputs))
-            total = total + batch.astype("float64")
+        total: Any = np.zeros(sum(v.shape[0] for v in moving))
+        count = 0
+        for inputs, _ in given:
+            total += ops.convert_to_numpy(run(inputs))
+            count += 1
     ends = np.cumsum([v.shape[0] for v in moving])
     means = list(zip(moving, np.split(total / count, ends[:-1]), strict=True))
     for layer, (_, variance) in zip(layers, means[1::2], strict=True):

@@ -79,7 +79,7 @@ PUBLIC = {
         "most_confused",
         "top_losses",
     ],
-    "keras_fast.layers": ["ScaledSigmoid"],
+    "keras_fast.layers": ["Embedding", "ScaledSigmoid"],
     "keras_fast.models": ["efficientnet_lite0", "image_classifier"],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],
     "keras_fast.schedules": [

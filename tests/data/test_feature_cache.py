@@ -1,5 +1,6 @@
 """Reading a feature cache: which rows, in which order, by whom."""
 
+import itertools
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from harness import ROWS, make
 
-from keras_fast.data import feature_cache
+from keras_fast.data import _feature_batches, feature_cache
 from keras_fast.data._feature_batches import WINDOW, epoch_order
 
 pytestmark = pytest.mark.usefixtures("small_cache")
@@ -33,6 +34,42 @@ def test_every_row_once_an_epoch_in_an_order_of_its_own(tmp_path):
     resumed.on_epoch_begin()
     right = cache.arrays()[0][orders[2][8:12]]
     np.testing.assert_array_equal(resumed[2][0], right)
+
+
+def test_batches_do_not_depend_on_what_was_read_before(tmp_path, monkeypatch):
+    cache = make(tmp_path)
+    data, rng = cache.dataset(3, seed=7), np.random.default_rng(0)
+    # As many batches as fit are read together: none, two, all.
+    for most, epoch in itertools.product((0, 6, 99), range(2)):
+        size = cache.arrays()[0][0].nbytes
+        monkeypatch.setattr(_feature_batches, "BLOCK_BYTES", most * size)
+        data.epoch = epoch
+        data.on_epoch_begin()
+        order = epoch_order(ROWS, cache.rows_per_shard, 7, epoch)
+        last = data.num_batches - 1
+        mixed = [0, 1, 1, last, 2, *rng.integers(0, last, 9), last, last]
+        for i in (*mixed, *range(last + 1)):
+            x, y = data[i]
+            rows = order[3 * i : 3 * i + 3]
+            np.testing.assert_array_equal(x, cache.arrays()[0][rows])
+            np.testing.assert_array_equal(y, cache.arrays()[1][rows])
+            x[...], y[...] = -1, -1  # they are the reader's
+    data.batch_size, data.seed = 4, 8
+    order = epoch_order(ROWS, cache.rows_per_shard, 8, 1)
+    np.testing.assert_array_equal(data[1][0], cache.arrays()[0][order[4:8]])
+
+
+def test_few_large_reads(tmp_path, monkeypatch):
+    cache = make(tmp_path)
+    data, reads = cache.dataset(3), []
+    rows = cache.rows
+    monkeypatch.setattr(cache, "rows", lambda *a: reads.append(a) or rows(*a))
+    for _ in range(2):
+        data.on_epoch_begin()
+        for i in range(data.num_batches):
+            data[i]
+    assert len(reads) == 2
+    assert len(pickle.dumps(data)) < len(pickle.dumps(cache)) + 2000
 
 
 def test_rows_are_mixed_within_a_few_shards():
