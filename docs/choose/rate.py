@@ -118,14 +118,17 @@ tell(flat)
 #
 # `stop_reason` says why. `"diverged"` is usual: the loss went up the cliff, and
 # there was no need to go on. `"non_finite"` early in the sweep means that
-# there is a NaN in the data, or a sum that is too large for float16.
+# there is a NaN in the data, or a sum that is too large for float16. The
+# weights are checked too, because the ReLU of some processors turns NaN into a
+# number: then the loss stays finite and the weights don't. `"stopped"` means
+# that one of your callbacks, such as `EarlyStopping`, ended training first.
 
 # %%
 broken = x.copy()
 broken[100] = np.nan
 bad = keras_fast.lr_find(build(), broken, y, batch_size=64, shuffle=False)
 tell(bad)
-print("losses before it:", len(bad.losses))
+print("stopped after", len(bad.losses), "losses that can be trusted")
 
 # %% [markdown]
 # ## It never reaches the cliff

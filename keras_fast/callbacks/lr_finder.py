@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from keras_fast._checks import at_least, momentum, positive, whole
@@ -13,8 +14,11 @@ from keras_fast.curves import smooth, suggest
 from keras_fast.plots import plot_lr_find
 from keras_fast.schedules import exponential
 
-# Executions between two looks at the losses: a look waits for the device.
+# Executions between two looks at losses and weights: a look waits for the
+# device.
 LOOK_EVERY = 10
+
+StopReason = Literal["completed", "diverged", "non_finite", "stopped"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,8 @@ class LRFinderResult:
         stop_reason: `"completed"`; `"diverged"` where the smoothed loss rose
             above `stop_factor` times its lowest value, or of the noise where
             that is larger; `"non_finite"` where the next loss was NaN or
-            infinite.
+            infinite, or a weight was; `"stopped"` where `fit()` or another
+            callback ended training before the sweep was over.
         suggestions: A learning rate, or None where the curve has no such
             point, by `"highest"`, `"trained"` (for a model that is trained
             already), `"valley"`, `"slide"`, `"minimum"` and `"steep"`.
@@ -43,7 +48,7 @@ class LRFinderResult:
     learning_rates: np.ndarray
     losses: np.ndarray
     smoothed_losses: np.ndarray
-    stop_reason: Literal["completed", "diverged", "non_finite"]
+    stop_reason: StopReason
     suggestions: dict[str, float | None]
 
     @property
@@ -172,6 +177,7 @@ class LRFinder(ParamScheduler):
         super().on_train_begin(logs)
         self._losses = np.empty(0)
         self._executions = 0
+        self._broken = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._executions += 1
@@ -185,12 +191,17 @@ class LRFinder(ParamScheduler):
 
     def _look(self) -> None:
         model = self.model  # on JAX this brings the variables up to date
-        self._losses = np.append(self._losses, self._tape.take())
-        losses, reason = self._judged()
-        if reason != "completed" or len(losses) == self.num_steps:
+        losses = self._tape.take()
+        # Some kernels turn NaN into a number, and the loss stays finite after
+        # a weight is NaN. Nobody knows since which of these losses.
+        if len(losses) and np.isfinite(losses).all() and not _finite(model):
+            self._broken = True
+        else:
+            self._losses = np.append(self._losses, losses)
+        if self._judged()[1] != "stopped":
             model.stop_training = True
 
-    def _judged(self) -> tuple[np.ndarray, Any]:
+    def _judged(self) -> tuple[np.ndarray, StopReason]:
         """The losses up to the end of the sweep, and why that is the end."""
         losses = by_update(self._losses, self._batches_per_update, self._phase)[
             : self.num_steps
@@ -209,7 +220,18 @@ class LRFinder(ParamScheduler):
         above = smoothed - lowest > (self.stop_factor - 1) * scale
         if above.any():
             return losses[: above.argmax() + 1], "diverged"
-        return losses, "completed" if finite.all() else "non_finite"
+        if len(losses) == self.num_steps:
+            return losses, "completed"
+        if self._broken or not finite.all():
+            return losses, "non_finite"
+        return losses, "stopped"
 
     def _count_batches(self) -> int:
         return self.num_steps * self._batches_per_update
+
+
+def _finite(model: keras.Model) -> bool:
+    """Whether all weights that train are numbers."""
+    # In NumPy: one operation a variable costs more than to copy it.
+    arrays = (np.asarray(v.numpy()) for v in model.trainable_variables)
+    return all(np.isfinite(array).all() for array in arrays)

@@ -104,7 +104,7 @@ def lr_find(
         )
         result, kept = finder.result, keep(model, parts)
     model.__dict__.update(kept)
-    if not len(result.losses) and result.stop_reason == "completed":
+    if not len(result.losses) and result.stop_reason == "stopped":
         raise no_batch(f"x={type(x).__name__}")
     return result
 

@@ -1,8 +1,11 @@
+import keras
 import numpy as np
 import pytest
 from helpers import by_hand, data, fit, mlp, sgd, weights
+from keras import ops
 
 from keras_fast.callbacks import LRFinder
+from keras_fast.callbacks.lr_finder import LOOK_EVERY
 
 
 def test_rates_and_losses():
@@ -57,8 +60,108 @@ def test_a_fit_that_ends_before_the_sweep():
     finder = LRFinder(1e-6, 1e-3, num_steps=100)
     fit(mlp(sgd()), *data(7), finder, epochs=1)
     result = finder.result
-    assert result.stop_reason == "completed"
+    assert result.stop_reason == "stopped"
     assert result.losses.shape == result.learning_rates.shape == (7,)
+
+
+class StopsAt(keras.callbacks.Callback):
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch:
+            self.model.stop_training = True
+
+
+@pytest.mark.parametrize(("last", "reason"), [(4, "stopped"), (5, "completed")])
+def test_a_callback_that_ends_the_sweep(last, reason):
+    finder = LRFinder(1e-6, 1e-3, num_steps=6)
+    fit(mlp(sgd()), *data(8), finder, StopsAt(last), epochs=1)
+    assert finder.result.stop_reason == reason
+    assert finder.result.losses.shape == (last + 1,)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Hides(keras.layers.Layer):
+    """Makes a number of NaN, as some kernels of relu do."""
+
+    def call(self, x):
+        return ops.where(ops.isnan(x), 0.0, x)
+
+
+def spoilt(batches, bad):
+    """Data with a NaN in the inputs of one batch."""
+    x, y = data(batches)
+    x[4 * bad] = np.nan
+    return x, y
+
+
+def plain_losses(model, x, y, rates):
+    """What plain Keras gives at these rates, in its compiled step."""
+    losses = []
+    for k, rate in enumerate(rates):
+        model.optimizer.learning_rate = rate
+        rows = slice(4 * k, 4 * k + 4)
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(x[rows], y[rows])))
+    return np.array(losses)
+
+
+def of_layers(*layers):
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    rng = np.random.default_rng(2)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(scale=0.5, size=variable.shape))
+    model.compile(sgd(), "mse")
+    return model
+
+
+def hiding():
+    return of_layers(keras.layers.Dense(3), Hides(), keras.layers.Dense(1))
+
+
+@pytest.mark.parametrize("bad", [3, LOOK_EVERY + 3, 24])
+def test_weights_that_are_no_numbers_while_the_loss_is(bad):
+    finder = LRFinder(1e-6, 1e-3, num_steps=25, stop_factor=1e9)
+    x, y = spoilt(25, bad)
+    model, reference = hiding(), hiding()
+    fit(model, x, y, finder, epochs=1)
+    result = finder.result
+    losses = plain_losses(reference, x, y, finder.curve(25)["learning_rate"])
+    assert np.isfinite(losses).all()
+    assert not np.isfinite(weights(reference)).all()
+    assert result.stop_reason == "non_finite"
+    looked = bad // LOOK_EVERY * LOOK_EVERY
+    np.testing.assert_allclose(result.losses, losses[:looked], rtol=1e-5)
+
+
+def test_weights_that_are_no_numbers_where_they_explode():
+    # The loss says so, and its curve stays whole.
+    finder = LRFinder(1e-4, 1e16, num_steps=20)
+    model = of_layers(keras.layers.Dense(3), keras.layers.Dense(1))
+    fit(model, *data(20), finder, epochs=1)
+    assert not np.isfinite(weights(model)).all()
+    assert finder.result.stop_reason == "diverged"
+    assert len(finder.result.losses) > 1
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_nan_in_the_data(activation):
+    # Whether relu makes a number of NaN is for the kernel to say.
+    def make():
+        return of_layers(
+            keras.layers.Dense(16, activation), keras.layers.Dense(1)
+        )
+
+    bad = LOOK_EVERY + 2
+    finder = LRFinder(1e-6, 1e-3, num_steps=25, stop_factor=1e9)
+    x, y = spoilt(25, bad)
+    fit(make(), x, y, finder, epochs=1)
+    losses = plain_losses(make(), x, y, finder.curve(25)["learning_rate"])
+    seen = LOOK_EVERY if np.isfinite(losses).all() else bad
+    assert finder.result.stop_reason == "non_finite"
+    np.testing.assert_allclose(finder.result.losses, losses[:seen], rtol=1e-5)
 
 
 def test_no_result_before_a_sweep():
