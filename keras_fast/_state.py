@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import global_seed_generator
-from keras.src.trainers.epoch_iterator import EpochIterator
+from keras.src.trainers.data_adapters import get_data_adapter
 
 from keras_fast._checks import not_empty
 from keras_fast._live import carried, detach
@@ -27,7 +27,7 @@ __all__ = [
     "set_random_state",
 ]
 
-# What EpochIterator takes of what `fit()` takes.
+# What says with `x` and `y` which batches there are.
 DATA = ("sample_weight", "batch_size", "steps_per_epoch", "class_weight")
 
 
@@ -82,14 +82,59 @@ def _put_away(optimizer: keras.optimizers.Optimizer) -> Callable[[], None]:
 
 def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
     """Make every variable that training needs, as `fit()` would."""
-    batches = None
     if batch is None:
         names = ("x", "y", *DATA)
-        data = {k: v for k, v in fit_kwargs.items() if k in names}
-        batches = EpochIterator(shuffle=False, **data)
-        not_empty(batches.num_batches)
+        batch = _first(**{k: v for k, v in fit_kwargs.items() if k in names})
     with scope(model):
-        model._symbolic_build(iterator=batches, data_batch=batch)
+        if _by_tracing(model):
+            _trace(model, batch)
+        else:
+            model._symbolic_build(data_batch=batch)
+
+
+def _first(**data: Any) -> Any:
+    """The first batch of the data."""
+    adapter = get_data_adapter(shuffle=False, **data)
+    not_empty(adapter.num_batches)
+    adapter.on_epoch_begin()
+    if keras.backend.backend() != "tensorflow":
+        return next(iter(adapter.get_numpy_iterator()), None)
+    import tensorflow as tf
+
+    def none(leaf: Any) -> Any:
+        return None if isinstance(leaf, tf.experimental.Optional) else leaf
+
+    # NumPy's strings are objects, which have no symbol.
+    batch = next(iter(adapter.get_tf_dataset()), None)
+    return keras.tree.map_structure(none, batch)
+
+
+def _by_tracing(model: keras.Model) -> bool:
+    """Whether to build where `train_step` alone knows how to call the model.
+
+    TensorFlow's `fit()` never calls a model that has a `train_step` of its
+    own; other backends and strategies do.
+    """
+    return (
+        keras.backend.backend() == "tensorflow"
+        and type(model).train_step is not keras.Model.train_step
+        and model._distribute_strategy is None
+        and not model.run_eagerly
+    )
+
+
+def _trace(model: keras.Model, batch: Any) -> None:
+    """Build as `fit()` does there: by a trace, in which nothing is computed."""
+    parts = [model._compile_loss, model._compile_metrics, model.optimizer]
+    layers = model._flatten_layers()
+    if all(part.built for part in [*layers, *parts] if part is not None):
+        return
+    import tensorflow as tf
+
+    batch = keras.tree.map_structure(tf.convert_to_tensor, batch)
+    tf.function(model.train_step).get_concrete_function(batch)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 def _attributes(owner: Any) -> Callable[[], None]:
