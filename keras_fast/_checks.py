@@ -19,8 +19,8 @@ __all__ = [
     "finite",
     "fraction",
     "function",
+    "given",
     "model",
-    "momentum",
     "no_batch",
     "non_negative",
     "not_empty",
@@ -28,8 +28,13 @@ __all__ = [
     "path",
     "positive",
     "several",
+    "share",
+    "shown",
     "whole",
 ]
+
+# What an error shows of a value, in characters.
+LONGEST = 200
 
 
 def finite(name: str, value: Any) -> float:
@@ -125,12 +130,25 @@ def compiled(value: Any) -> Any:
     return value
 
 
-def momentum(name: str, value: Any) -> float:
-    """A share of the past that is kept: 0 or more, and below 1."""
+def given(value: Any) -> Any:
+    """Data to train on, whatever it is."""
+    if value is None:
+        _refuse(
+            "x",
+            value,
+            "the data to train on",
+            "Pass what `fit()` takes: arrays `x` and `y`, or a dataset.",
+            TypeError,
+        )
+    return value
+
+
+def share(name: str, value: Any, such_as: float) -> float:
+    """A number of at least 0 and below 1; the error suggests one."""
     expected = "a number of at least 0 and below 1"
     number = _real(name, value, expected)
     if not 0 <= number < 1:
-        _refuse(name, value, expected, "Pass one such as 0.9.")
+        _refuse(name, value, expected, f"Pass one such as {such_as}.")
     return number
 
 
@@ -189,15 +207,23 @@ def several(name: str, value: Any) -> list[Any]:
         _refuse(name, value, expected, "Pass one.", TypeError)
 
 
+def shown(value: Any) -> str:
+    """Its `repr` in one line that is not too long."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+
+
 def _real(name: str, value: Any, expected: str) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        _refuse(
-            name,
-            value,
-            expected,
-            "Pass a Python or NumPy number; convert anything else first.",
-            TypeError,
-        )
+        remedy = "Pass a Python or NumPy number; convert anything else first."
+        if hasattr(type(value), "suggestion"):  # of `lr_find`
+            remedy = "Pass its `suggestion`."
+        elif isinstance(value, slice):
+            remedy = (
+                "Pass one number. Rates of layer groups are for "
+                "`layer_multipliers` and `DiscriminativeOptimizer`."
+            )
+        _refuse(name, value, expected, remedy, TypeError)
     try:
         return float(value)
     except OverflowError:  # an int beyond the floats is as good as infinite
@@ -212,5 +238,5 @@ def _refuse(
     error: type[Exception] = ValueError,
 ) -> NoReturn:
     raise error(
-        f"`{name}` must be {expected}. {remedy} Received: {name}={value!r}"
+        f"`{name}` must be {expected}. {remedy} Received: {name}={shown(value)}"
     )

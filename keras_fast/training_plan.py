@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import keras
 
 from keras_fast._live import values
 from keras_fast._rebind import place
+from keras_fast._table import as_html, as_text
 from keras_fast._unwrap import chain, innermost
 from keras_fast.layer_groups import (
     Groups,
@@ -21,29 +21,17 @@ from keras_fast.layer_groups import (
 __all__ = ["TrainingPlan", "training_plan"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingPlan:
     """What will train: a row a group, prints as a table."""
 
     rows: tuple[dict[str, Any], ...]
 
-    def __str__(self) -> str:
-        table = [list(self.rows[0]), *([*r.values()] for r in self.rows)]
-        table = [[str(cell) for cell in row] for row in table]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return "\n".join(
-            "  ".join(map(str.ljust, row, widths)).rstrip() for row in table
-        )
+    def __repr__(self) -> str:
+        return as_text(self.rows)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.rows[0])
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td>{escape(str(cell))}</td>" for cell in row.values())
-            + "</tr>"
-            for row in self.rows
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return as_html(self.rows)
 
 
 def training_plan(

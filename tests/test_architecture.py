@@ -19,6 +19,7 @@ FLOORS = [
         "_checks",
         "_classes",
         "_fastai_rules",
+        "_table",
         "curves",
         "pictures",
         "plots",
@@ -65,6 +66,7 @@ OUTSIDE = {
     "curves": PLAIN | {"numpy"},
     "_fastai_rules": PLAIN | {"bisect", "itertools", "numpy"},
     "_classes": PLAIN | {"numpy"},
+    "_table": PLAIN | {"html"},
     "pictures": PLAIN | {"matplotlib", "numpy"},
     "plots": PLAIN | {"matplotlib", "numpy"},
 }

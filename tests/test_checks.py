@@ -19,6 +19,7 @@ ACCEPTED = [
     (_checks.between, (0, 0, 1), 0.0),
     (_checks.between, (1, 0, 1), 1.0),
     (_checks.fraction, (0.25,), 0.25),
+    (_checks.share, (0, 0.5), 0.0),
     (_checks.whole, (1,), 1),
     (_checks.whole, (np.int32(7), 7), 7),
     (_checks.whole, (0, 0), 0),
@@ -41,6 +42,7 @@ NUMBERS = [
     (_checks.at_least, (1,)),
     (_checks.between, (0, 1)),
     (_checks.fraction, ()),
+    (_checks.share, (0.5,)),
 ]
 
 
@@ -63,6 +65,7 @@ REFUSED = [
     (_checks.between, (1.01, 0, 1), ValueError),
     (_checks.fraction, (0,), ValueError),
     (_checks.fraction, (1,), ValueError),
+    (_checks.share, (1, 0.5), ValueError),
     (_checks.whole, (0,), ValueError),
     (_checks.whole, (-3, 0), ValueError),
     (_checks.whole, (3.0,), TypeError),
@@ -99,3 +102,17 @@ def test_the_whole_sentence():
         "`mode` must be one of 'a', 'b'. Check its spelling. "
         "Received: mode='up'"
     )
+    with pytest.raises(ValueError) as caught:
+        _checks.share("dropout", 2, 0.5)
+    assert str(caught.value) == (
+        "`dropout` must be a number of at least 0 and below 1. Pass one such "
+        "as 0.5. Received: dropout=2"
+    )
+
+
+def test_a_value_is_shown_in_one_short_line():
+    assert _checks.shown(np.zeros((2, 2))) == "array([[0., 0.], [0., 0.]])"
+    line = _checks.shown(np.zeros((50, 50)))
+    assert len(line) == 200
+    assert line.endswith("...")
+    assert "\n" not in line

@@ -138,7 +138,9 @@ def test_thousands_have_a_comma():
 def test_it_prints_as_an_aligned_table():
     model = network(sgd())
     freeze_to(model, 1)
-    assert str(training_plan(model)) == (
+    plan = training_plan(model)
+    assert repr(plan) == str(plan)
+    assert str(plan) == (
         "group  layers            parameters  trains  rate  decay  batchnorm\n"
         "0      norm … first (2)  36          0       0     0      frozen\n"
         "1      second (1)        10          10      0.05  0      -\n"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_fast._checks import at_least, momentum, positive, whole
+from keras_fast._checks import at_least, positive, share, whole
 from keras_fast.callbacks._loss_tape import LossTape, by_update
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.curves import smooth, suggest
@@ -21,7 +21,7 @@ LOOK_EVERY = 10
 StopReason = Literal["completed", "diverged", "non_finite", "stopped"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LRFinderResult:
     """What a sweep of the learning rate found.
 
@@ -50,6 +50,15 @@ class LRFinderResult:
     smoothed_losses: np.ndarray
     stop_reason: StopReason
     suggestions: dict[str, float | None]
+
+    def __repr__(self) -> str:
+        found = "no suggestion"
+        if self.rule is not None:
+            found = f"suggestion={self.suggestion:.3g}, rule={self.rule!r}"
+        return (
+            f"LRFinderResult({self.stop_reason} after {len(self.losses)} "
+            f"updates, {found})"
+        )
 
     @property
     def suggestion(self) -> float:
@@ -148,7 +157,7 @@ class LRFinder(ParamScheduler):
             )
         self.num_steps = whole("num_steps", num_steps, 6)
         self.stop_factor = at_least("stop_factor", stop_factor, 1)
-        self.smoothing = momentum("smoothing", smoothing)
+        self.smoothing = share("smoothing", smoothing, 0.98)
         self._sweep = partial(exponential, start=start_lr, end=end_lr)
         self._losses: Any = None
         super().__init__(learning_rate=self._sweep)
@@ -170,6 +179,13 @@ class LRFinder(ParamScheduler):
             stop_reason=reason,
             suggestions=suggest(rates, losses, self.num_steps),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the model: a copy keeps what the sweep found."""
+        attributes = {**self.__dict__, "_model": None}
+        for name in ("_live", "_tape"):
+            attributes.pop(name, None)
+        return attributes
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._tape = LossTape.of(self.model)

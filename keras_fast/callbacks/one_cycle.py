@@ -4,7 +4,14 @@ from functools import partial
 
 import keras
 
-from keras_fast._checks import at_least, fraction, momentum, one_of, positive
+from keras_fast._checks import (
+    at_least,
+    fraction,
+    one_of,
+    positive,
+    share,
+    shown,
+)
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.schedules import cosine, join, linear, one_cycle
 
@@ -88,6 +95,6 @@ def _three(momentums: tuple[float, float, float]) -> list[float]:
         raise ValueError(
             "`momentums` must be three numbers: at the start, at the peak and "
             "at the end. Pass e.g. (0.95, 0.85, 0.95), or None to leave "
-            f"momentum alone. Received: momentums={momentums!r}"
+            f"momentum alone. Received: momentums={shown(momentums)}"
         )
-    return [momentum("momentums", value) for value in momentums]
+    return [share("momentums", value, 0.9) for value in momentums]

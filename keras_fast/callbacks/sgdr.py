@@ -70,13 +70,25 @@ class SGDR(ParamScheduler):
     @staticmethod
     def num_epochs(
         num_cycles: int, cycle_len: float = 1, cycle_mult: float = 1
-    ) -> float:
-        """Epochs in this many cycles, an int where it is whole."""
+    ) -> int:
+        """Number of epochs in this many cycles, as `fit()` takes it.
+
+        Raises:
+            ValueError: An argument is out of its range, or the last cycle
+                ends within an epoch.
+        """
         num_cycles = whole("num_cycles", num_cycles)
         cycle_len = positive("cycle_len", cycle_len)
         cycle_mult = at_least("cycle_mult", cycle_mult, 1)
-        epochs = sum(cycle_len * cycle_mult**i for i in range(num_cycles))
-        return round(epochs) if abs(epochs - round(epochs)) < 1e-9 else epochs
+        epochs = _epochs(num_cycles, cycle_len, cycle_mult)
+        if abs(epochs - round(epochs)) > 1e-9:
+            raise ValueError(
+                "`num_cycles` must end with an epoch, as `fit()` does. Take "
+                "another number of cycles, or another `cycle_len`. Received: "
+                f"num_cycles={num_cycles} with cycle_len={cycle_len} and "
+                f"cycle_mult={cycle_mult}, which are {epochs:.6g} epochs"
+            )
+        return round(epochs)
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
@@ -110,12 +122,17 @@ class SGDR(ParamScheduler):
 
     def _cycle_end(self) -> float:
         """When this cycle ends, in epochs."""
-        return self.num_epochs(self._cycle + 1, self.cycle_len, self.cycle_mult)
+        return _epochs(self._cycle + 1, self.cycle_len, self.cycle_mult)
 
     def _functions(
         self, num_updates: int, epochs: float | None
     ) -> dict[str, Schedule]:
         # With no run to ask, three cycles show what a restart looks like.
-        epochs = epochs or self.num_epochs(3, self.cycle_len, self.cycle_mult)
+        epochs = epochs or _epochs(3, self.cycle_len, self.cycle_mult)
         schedule = partial(self._sgdr, cycle_len=self.cycle_len / epochs)
         return {"learning_rate": schedule}
+
+
+def _epochs(num_cycles: int, cycle_len: float, cycle_mult: float) -> float:
+    """Epochs in this many cycles; may be a fraction."""
+    return sum(cycle_len * cycle_mult**i for i in range(num_cycles))

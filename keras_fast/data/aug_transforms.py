@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import at_least, between, momentum, one_of, whole
+from keras_fast._checks import at_least, between, one_of, share, whole
 from keras_fast._fused import fused
 from keras_fast.data._pixels import (
     compose,
@@ -102,7 +102,7 @@ class AugTransforms(ImageLayer):
         self.max_rotate = between("max_rotate", max_rotate, 0, 180)
         self.max_zoom = at_least("max_zoom", max_zoom, 1)
         self.max_warp = between("max_warp", max_warp, 0, 0.45)
-        self.max_lighting = momentum("max_lighting", max_lighting)
+        self.max_lighting = share("max_lighting", max_lighting, 0.2)
         self.flip = None if flip is None else one_of("flip", flip, FLIPS)
         self.p = between("p", p, 0, 1)
         self.seed = None if seed is None else whole("seed", seed, 0)

@@ -17,7 +17,7 @@ from keras_fast.pictures import plot_matrix
 __all__ = ["ConfusionMatrix", "confusion_matrix", "most_confused"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConfusionMatrix:
     """How often each class was predicted for each true class.
 
@@ -36,6 +36,12 @@ class ConfusionMatrix:
 
     matrix: np.ndarray
     class_names: list[str] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"ConfusionMatrix({self.matrix.sum()} samples of "
+            f"{len(self.matrix)} classes, accuracy={self.accuracy:.4g})"
+        )
 
     @property
     def accuracy(self) -> float:

@@ -28,7 +28,7 @@ SCALE = 256.0
 ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GradCAM:
     """Where in each picture a class is seen.
 
@@ -48,6 +48,10 @@ class GradCAM:
     heatmaps: np.ndarray
     images: np.ndarray
     classes: np.ndarray
+
+    def __repr__(self) -> str:
+        height, width = self.images.shape[1:3]
+        return f"GradCAM({len(self.images)} images of {height} x {width})"
 
     def plot(self, class_names: Sequence[str] | None = None) -> Any:
         """Draw the heatmaps over the pictures; return the `Axes`, (n,)."""

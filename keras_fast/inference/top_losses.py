@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_fast._checks import compiled, whole
 from keras_fast._classes import class_name, names_of
+from keras_fast._table import as_html
 from keras_fast.inference._compiled_loss import (
     compiled_loss,
     probabilities,
@@ -21,7 +22,7 @@ from keras_fast.pictures import one_picture_each, plot_pictures
 __all__ = ["TopLosses", "top_losses"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TopLosses:
     """The samples of the largest or smallest losses, in that order.
 
@@ -54,6 +55,14 @@ class TopLosses:
     predicted: np.ndarray | None
     class_names: list[str] | None
 
+    def __repr__(self) -> str:
+        losses = ", ".join(f"{loss:.3g}" for loss in self.losses[:3])
+        rest = ", ..." if len(self.losses) > 3 else ""
+        return f"TopLosses({len(self.losses)} samples, losses {losses}{rest})"
+
+    def _repr_html_(self) -> str:
+        return as_html([self._row(i) for i in range(len(self.losses))])
+
     def plot(self) -> Any:
         """Draw the pictures and return the matplotlib `Axes`, (k,).
 
@@ -63,16 +72,24 @@ class TopLosses:
         titles = [self._title(i) for i in range(len(self.losses))]
         return plot_pictures(one_picture_each(self.inputs), titles)
 
-    def _title(self, i: int) -> str:
-        actual = class_name(self.labels[i], self.class_names)
-        lines = [f"actual: {actual}", f"loss: {self.losses[i]:.3g}"]
+    def _row(self, i: int) -> dict[str, Any]:
         if self.predicted is None:
-            value = class_name(self.outputs[i], None)
-            return "\n".join([f"predicted: {value}", *lines])
-        name = class_name(self.predicted[i], self.class_names)
-        if self.predicted.ndim == 1 and self.probabilities is not None:
-            name += f" ({self.probabilities[i].max():.0%})"
-        return "\n".join([f"predicted: {name}", *lines])
+            name = class_name(self.outputs[i], None)
+        else:
+            name = class_name(self.predicted[i], self.class_names)
+            if self.predicted.ndim == 1 and self.probabilities is not None:
+                name += f" ({self.probabilities[i].max():.0%})"
+        return {
+            "index": self.indices[i],
+            "predicted": name,
+            "actual": class_name(self.labels[i], self.class_names),
+            "loss": f"{self.losses[i]:.3g}",
+        }
+
+    def _title(self, i: int) -> str:
+        row = self._row(i)
+        del row["index"]
+        return "\n".join(f"{name}: {value}" for name, value in row.items())
 
 
 def top_losses(

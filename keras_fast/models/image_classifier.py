@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import momentum as share
-from keras_fast._checks import whole
+from keras_fast._checks import share, whole
 from keras_fast.models._checks import (
     channels_last,
     feature_maps,
@@ -90,7 +89,7 @@ def image_classifier(
     shape = image_shape(input_shape)
     units = None if head_units is None else whole("head_units", head_units)
     default = 0.0 if units is None else 0.5
-    rate = default if dropout is None else share("dropout", dropout)
+    rate = default if dropout is None else share("dropout", dropout, 0.5)
     base, mode = _base(backbone, weights)
     base = any_size(with_channels(base, shape[-1]))
     _check_size(base, shape)

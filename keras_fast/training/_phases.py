@@ -6,10 +6,11 @@ from typing import Any
 
 import keras
 
+from keras_fast._checks import shown
 from keras_fast._fit import batches_of_this_fit
 from keras_fast.callbacks.one_cycle import OneCycle
 
-__all__ = ["OneCycleBetween", "OneTraining", "check_fit_kwargs"]
+__all__ = ["OneCycleBetween", "OneTraining", "check_fit_kwargs", "listed"]
 
 Schedule = Callable[[float], float]
 
@@ -59,9 +60,8 @@ class OneTraining(keras.callbacks.CallbackList):
         epochs: int,
         verbose: Any,
     ):
-        given = keras.tree.flatten(callbacks) if callbacks else []
         super().__init__(
-            [*given, history],
+            [*listed(callbacks), history],
             add_history=True,
             add_progbar=verbose != 0,
             model=model,
@@ -110,19 +110,28 @@ class OneTraining(keras.callbacks.CallbackList):
             self.callbacks = everyone
 
 
+def listed(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """What `fit()` takes as `callbacks`: none, one, a list, or lists of it."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks) if callbacks else []
+
+
 def check_fit_kwargs(
-    fit_kwargs: dict[str, Any], refused: Iterable[str]
+    fit_kwargs: dict[str, Any],
+    refused: Iterable[str],
+    why: str = "the recipe sets it for each of its fits",
 ) -> None:
-    """Refuse what `fit()` does not take, and what a recipe passes itself."""
+    """Refuse what `fit()` does not take, and what a recipe has no use for."""
     known = inspect.signature(keras.Model.fit).parameters
     for name, value in fit_kwargs.items():
         if name in refused:
             raise ValueError(
-                f"`{name}` must not be given: the recipe sets it for each of "
-                f"its fits. Leave it out. Received: {name}={value!r}"
+                f"`{name}` must not be given: {why}. Leave it out. "
+                f"Received: {name}={shown(value)}"
             )
         if name not in known:
             raise TypeError(
                 f"`{name}` must be an argument of this function or of `fit()`. "
-                f"Check its spelling. Received: {name}={value!r}"
+                f"Check its spelling. Received: {name}={shown(value)}"
             )

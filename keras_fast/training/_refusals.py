@@ -13,6 +13,7 @@ from keras_fast.callbacks.param_scheduler import check_schedulable
 from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
 from keras_fast.layer_groups import UnknownOrder, can_train, default_groups
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
+from keras_fast.training._phases import listed
 
 __all__ = ["check_callbacks", "check_length", "check_model", "check_optimizer"]
 
@@ -33,7 +34,7 @@ def check_model(model: keras.Model) -> None:
 
 def check_callbacks(callbacks: Any, plan: Any) -> None:
     """Refuse what would go on with a training and lose a part of it."""
-    for each in keras.tree.flatten(callbacks):
+    for each in listed(callbacks):
         backup = isinstance(each, keras.callbacks.BackupAndRestore)
         if backup and plan.average:
             raise ValueError(

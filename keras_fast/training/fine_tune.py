@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_fast._batches import without_validation
-from keras_fast._checks import at_least, between, compiled, positive, whole
+from keras_fast._checks import (
+    at_least,
+    between,
+    compiled,
+    given,
+    positive,
+    whole,
+)
 from keras_fast._rebind import averaged_updates
 from keras_fast._scaled_updates import scaled_updates
 from keras_fast._train_step import trace_anew
@@ -52,7 +59,7 @@ class _Plan(NamedTuple):
 
 def fine_tune(
     model: keras.Model,
-    x: Any,
+    x: Any = None,
     y: Any = None,
     *,
     epochs: int,
@@ -145,7 +152,7 @@ def fine_tune(
     """
     check_optimizer(compiled(model).optimizer, momentums)
     check_model(model)
-    check_length(x, fit_kwargs)
+    check_length(given(x), fit_kwargs)
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
     plan = _Plan(

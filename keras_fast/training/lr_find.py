@@ -8,14 +8,16 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import compiled, no_batch, whole
+from keras_fast._checks import compiled, given, no_batch, whole
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
 from keras_fast.callbacks.lr_finder import LRFinderResult
+from keras_fast.training._phases import check_fit_kwargs, listed
 from keras_fast.training._sweep import keep, reuse
 
 # The sweep decides these itself, or has no use for them.
+WHY = "the sweep runs for `num_steps` updates of training alone"
 REFUSED = (
     "epochs",
     "initial_epoch",
@@ -32,7 +34,7 @@ EXPECTED = ("Your input ran out of data", "`shuffle=True` was passed")
 
 def lr_find(
     model: keras.Model,
-    x: Any,
+    x: Any = None,
     y: Any = None,
     *,
     start_lr: float = 1e-7,
@@ -87,8 +89,12 @@ def lr_find(
         start_lr, end_lr, num_steps=num_steps, stop_factor=stop_factor
     )
     compiled(model)
-    _check(fit_kwargs)
-    callbacks = [finder, *(fit_kwargs.pop("callbacks", None) or [])]
+    given(x)
+    check_fit_kwargs(fit_kwargs, REFUSED, WHY)
+    for name in ("batch_size", "steps_per_epoch"):
+        if fit_kwargs.get(name) is not None:
+            whole(name, fit_kwargs[name])
+    callbacks = [finder, *listed(fit_kwargs.pop("callbacks", None))]
     batch = None
     if isinstance(x, Iterator):
         batch, x = _endless(x)
@@ -107,19 +113,6 @@ def lr_find(
     if not len(result.losses) and result.stop_reason == "stopped":
         raise no_batch(f"x={type(x).__name__}")
     return result
-
-
-def _check(fit_kwargs: dict[str, Any]) -> None:
-    for name in ("batch_size", "steps_per_epoch"):
-        if fit_kwargs.get(name) is not None:
-            whole(name, fit_kwargs[name])
-    for name in REFUSED:
-        if name in fit_kwargs:
-            raise ValueError(
-                f"`{name}` must not be given: the sweep runs for `num_steps` "
-                "updates of training alone. Leave it out. Received: "
-                f"{name}={fit_kwargs[name]!r}"
-            )
 
 
 @contextlib.contextmanager

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -171,6 +174,21 @@ def test_no_result_before_a_sweep():
         "`result` must be read after a sweep. Call `fit()` with this "
         "callback first. Received: result of no sweep"
     )
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))]
+)
+def test_a_copy_keeps_the_result(copied):
+    finder = LRFinder(1e-4, 1e-1, num_steps=6)
+    fit(mlp(sgd()), *data(6), finder, epochs=1)
+    wanted = finder.result.losses
+    other = copied(finder)
+    np.testing.assert_array_equal(other.result.losses, wanted)
+    # It can sweep anew, and leaves the first alone.
+    fit(mlp(sgd()), *data(8), other, epochs=1)
+    np.testing.assert_allclose(other.result.losses, wanted)
+    assert finder.result.losses.tolist() == wanted.tolist()
 
 
 def test_rates_must_be_in_order():

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from keras_fast import LRFinderResult
+from keras_fast._checks import shown
 from keras_fast.callbacks import OneCycle
 
 
@@ -44,4 +46,24 @@ def test_not_three_momentums(momentums):
             "`momentums` must be three numbers: at the start, at the peak and "
             "at the end. Pass e.g. (0.95, 0.85, 0.95), or None to leave "
             f"momentum alone. Received: momentums={momentums!r}"
+        )
+
+
+def test_no_number_for_max_lr():
+    for value, remedy in (
+        (
+            slice(1e-3, 1e-2),
+            "Pass one number. Rates of layer groups are for "
+            "`layer_multipliers` and `DiscriminativeOptimizer`.",
+        ),
+        (
+            LRFinderResult(np.ones(99), np.ones(99), np.ones(99), "", {}),
+            "Pass its `suggestion`.",
+        ),
+    ):
+        with pytest.raises(TypeError) as caught:
+            OneCycle(value)
+        assert str(caught.value) == (
+            f"`max_lr` must be a finite number above 0. {remedy} "
+            f"Received: max_lr={shown(value)}"
         )

@@ -28,14 +28,24 @@ def test_values():
         ((3, 1, 2), 7),
         ((2, 3, 3), 12),
         ((4, 0.5), 2),
-        ((3, 0.5, 2), 3.5),
         ((10, 0.1), 1),
     ],
 )
 def test_num_epochs(arguments, epochs):
     got = SGDR.num_epochs(*arguments)
-    assert got == pytest.approx(epochs, rel=1e-12)
-    assert isinstance(got, type(epochs))
+    assert got == epochs
+    assert isinstance(got, int)
+
+
+def test_cycles_that_end_within_an_epoch():
+    with pytest.raises(ValueError) as caught:
+        SGDR.num_epochs(2, 0.75)
+    assert str(caught.value) == (
+        "`num_cycles` must end with an epoch, as `fit()` does. Take another "
+        "number of cycles, or another `cycle_len`. Received: num_cycles=2 "
+        "with cycle_len=0.75 and cycle_mult=1.0, which are 1.5 epochs"
+    )
+    assert SGDR.num_epochs(4, 0.75) == 3
 
 
 class Listener(keras.callbacks.Callback):

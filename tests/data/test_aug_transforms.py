@@ -275,7 +275,7 @@ FAULTS = {
     "max_warp": (0.5, "a number from 0 to 0.45. Pass one from 0 to 0.45."),
     "max_lighting": (
         1.0,
-        "a number of at least 0 and below 1. Pass one such as 0.9.",
+        "a number of at least 0 and below 1. Pass one such as 0.2.",
     ),
     "flip": (
         "vertical",

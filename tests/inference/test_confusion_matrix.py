@@ -88,6 +88,12 @@ def test_accuracy_of_nothing():
     assert np.isnan(ConfusionMatrix(np.zeros((2, 2), int)).accuracy)
 
 
+def test_repr():
+    assert repr(ConfusionMatrix(np.array([[8, 2], [1, 9]]))) == (
+        "ConfusionMatrix(20 samples of 2 classes, accuracy=0.85)"
+    )
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_plot_shows_every_count(normalize):
     names = ["cat", "dog", "fox"]

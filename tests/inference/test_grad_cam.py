@@ -294,6 +294,8 @@ def test_other_models_are_refused():
 
 def test_plot_lays_heat_over_the_pictures():
     result = grad_cam(cnn(), pictures(2)[0], class_index=1)
+    height, width = SHAPE[:2]
+    assert repr(result) == f"GradCAM(2 images of {height} x {width})"
     axes = result.plot(["cat", "dog", "fox"])
     assert [ax.get_title() for ax in axes] == ["dog", "dog"]
     _, heat = axes[1].get_images()

@@ -258,6 +258,15 @@ def test_plot_says_what_is_known():
         f"({shares[worst].max():.0%})\n"
         f"actual: {names[y[worst]]}\nloss: {losses[worst]:.3g}"
     )
+    # So does the table in a notebook; a console gets a line.
+    assert found._repr_html_().startswith(
+        "<table><tr><th>index</th><th>predicted</th><th>actual</th>"
+        f"<th>loss</th></tr><tr><td>{worst}</td>"
+        f"<td>{names[shares[worst].argmax()]} ({shares[worst].max():.0%})</td>"
+        f"<td>{names[y[worst]]}</td><td>{losses[worst]:.3g}</td></tr>"
+    )
+    shown = ", ".join(f"{loss:.3g}" for loss in np.sort(losses)[:-4:-1])
+    assert repr(found) == f"TopLosses(3 samples, losses {shown})"
 
 
 @pytest.mark.parametrize(

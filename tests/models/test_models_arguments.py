@@ -77,7 +77,7 @@ FAULTS = {
         {"dropout": 1.0},
         ValueError,
         "`dropout` must be a number of at least 0 and below 1. Pass one such "
-        "as 0.9. Received: dropout=1.0",
+        "as 0.5. Received: dropout=1.0",
     ),
     "head_units": (
         (backbone(), 3),

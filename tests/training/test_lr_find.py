@@ -1,6 +1,6 @@
 """What does a sweep see and say, on all that `fit()` takes?"""
 
-from functools import cache
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from helpers import (
     sgd,
 )
 
-from keras_fast import LRFinderResult, lr_find
+from keras_fast import LRFinderResult, fine_tune, lr_find
 
 
 def sweep(model, x, y=None, **arguments):
@@ -216,6 +216,18 @@ def test_twice_is_the_same():
     assert first.suggestions == second.suggestions
 
 
+def test_repr():
+    arrays = (np.ones(70), np.ones(70), np.ones(70))
+    found = {"highest": None, "trained": 1.234e-3}
+    assert repr(LRFinderResult(*arrays, "diverged", found)) == (
+        "LRFinderResult(diverged after 70 updates, suggestion=0.00123, "
+        "rule='trained')"
+    )
+    assert repr(LRFinderResult(*arrays, "non_finite", {})) == (
+        "LRFinderResult(non_finite after 70 updates, no suggestion)"
+    )
+
+
 def test_result_is_frozen():
     result = LRFinderResult(np.ones(1), np.ones(1), np.ones(1), "completed", {})
     with pytest.raises(AttributeError):
@@ -256,3 +268,55 @@ def test_not_compiled():
         "`model` must be compiled. Call `model.compile(optimizer, loss)` "
         f"first. Received: model={model.name} (not compiled)"
     )
+
+
+@pytest.mark.parametrize("function", [lr_find, partial(fine_tune, epochs=1)])
+def test_what_no_fit_takes(function):
+    with pytest.raises(TypeError) as caught:
+        function(mlp(adam()))
+    assert str(caught.value) == (
+        "`x` must be the data to train on. Pass what `fit()` takes: arrays "
+        "`x` and `y`, or a dataset. Received: x=None"
+    )
+    with pytest.raises(TypeError) as caught:
+        function(mlp(adam()), *data(), batch=16)
+    assert str(caught.value) == (
+        "`batch` must be an argument of this function or of `fit()`. Check "
+        "its spelling. Received: batch=16"
+    )
+
+
+class Counts(keras.callbacks.Callback):
+    batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda callback: callback,
+        lambda callback: (callback,),
+        lambda callback: [[callback]],
+        lambda callback: keras.callbacks.CallbackList([callback]),
+    ],
+    ids=["alone", "tuple", "nested", "CallbackList"],
+)
+def test_callbacks_as_fit_takes_them(given):
+    counts = Counts()
+    arguments = {"batch_size": 4, "callbacks": given(counts)}
+    result = sweep(mlp(sgd()), *data(3), **arguments)
+    assert counts.batches == len(result.losses) == 12
+
+
+def test_a_callback_may_end_the_sweep():
+    class Ends(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = True
+
+    model = mlp(sgd())
+    result = sweep(model, *data(3), batch_size=4, callbacks=Ends())
+    assert result.stop_reason == "stopped"
+    assert result.losses.shape == (1,)
+    assert not model.stop_training
