@@ -9,11 +9,28 @@ comes from.
 import math
 from typing import Any
 
-__all__ = ["compose", "in_pixels", "relight", "resample", "rotation", "warp"]
+__all__ = [
+    "compose",
+    "in_pixels",
+    "relight",
+    "resample",
+    "rotation",
+    "sides",
+    "warp",
+]
 
 Matrix = list[list[Any]]
 # Black and white have no finite logit.
 EPSILON = 1e-7
+
+
+def sides(ops: Any, images: Any) -> tuple[Any, Any]:
+    """Height and width to compute with: numbers, or tensors of float32."""
+    height, width = (
+        size if isinstance(size, int) else ops.cast(size, "float32")
+        for size in ops.shape(images)[1:3]
+    )
+    return height, width
 
 
 def compose(*matrices: Matrix) -> Matrix:
@@ -82,20 +99,23 @@ def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
         a[:, None, None] * column + b[:, None, None] * row + c[:, None, None]
         for a, b, c in matrix
     )
-    x = _reflect(ops, x / z, width)
-    y = _reflect(ops, y / z, height)
+    tall, wide = sides(ops, images)
+    x = _reflect(ops, x / z, wide)
+    y = _reflect(ops, y / z, tall)
     flat = ops.numpy.reshape(images, (batch * height * width, channels))
     first = ops.numpy.arange(batch, dtype="int32")[:, None, None]
     first = first * (height * width)
     if nearest:
         x, y = (ops.cast(ops.numpy.floor(v + 0.5), "int32") for v in (x, y))
         return ops.numpy.take(flat, first + y * width + x, axis=0)
-    left = ops.numpy.floor(ops.numpy.minimum(x, max(width - 2, 0)))
-    top = ops.numpy.floor(ops.numpy.minimum(y, max(height - 2, 0)))
+    most = ops.numpy.maximum
+    left = ops.numpy.floor(ops.numpy.minimum(x, most(wide - 2, 0)))
+    top = ops.numpy.floor(ops.numpy.minimum(y, most(tall - 2, 0)))
     x, y = (x - left)[..., None], (y - top)[..., None]
     # One number for all four: XLA computes it once.
-    corner = first + ops.cast(top * width + left, "int32")
-    right, below = min(width - 1, 1), min(height - 1, 1) * width
+    corner = first + ops.cast(top * wide + left, "int32")
+    least = ops.numpy.minimum
+    right, below = least(width - 1, 1), least(height - 1, 1) * width
     rows = []
     for step in (0, below):
         pixel = ops.numpy.take(flat, corner + step, axis=0)

@@ -2,9 +2,11 @@
 
 import functools
 import math
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_fast._checks import at_least, between, one_of, share, whole
 from keras_fast._fused import fused
@@ -14,6 +16,7 @@ from keras_fast.data._pixels import (
     relight,
     resample,
     rotation,
+    sides,
     warp,
 )
 
@@ -56,15 +59,21 @@ class AugTransforms(ImageLayer):
         **kwargs: What every layer takes, and `data_format`.
 
     Input shape:
-        (height, width, channels), with or without a batch before it. Pixels
-        from 0 to 255, of any type.
+        (height, width, channels), with or without a batch before it; height
+        and width may be unknown. Pixels from 0 to 255, of any type: lighting
+        takes those from 0 to 1 for black.
 
     Output shape:
         That of the input, in the layer's compute dtype.
 
     Raises:
-        ValueError: An argument is out of its range, or bounding boxes are
-            given.
+        ValueError: An argument is out of its range, bounding boxes are given,
+            or a dictionary has no images.
+        TypeError: The input is a tuple or a list.
+
+    Warns:
+        UserWarning: All pixels are from 0 to 1. Only seen where the layer is
+            called on numbers, not in `tf.data` or in a compiled step.
 
     Examples:
         >>> augment = keras_fast.data.AugTransforms(max_rotate=20, seed=0)
@@ -107,16 +116,32 @@ class AugTransforms(ImageLayer):
         self.p = between("p", p, 0, 1)
         self.seed = None if seed is None else whole("seed", seed, 0)
         self.generator = keras.random.SeedGenerator(self.seed)
+        self._range_is_known = not self.max_lighting
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, tuple | list):
+            raise TypeError(
+                "`inputs` must be images, or a dictionary with `images`. In "
+                "`tf.data` pass the images alone: `data.map(lambda x, y: "
+                "(augment(x, training=True), y))`. Received: inputs of type "
+                f"{type(inputs).__name__}"
+            )
         if not isinstance(inputs, dict):
+            self._check_range(inputs, kwargs.get("training"))
             return super().__call__(inputs, *args, **kwargs)
+        if "images" not in inputs:
+            raise ValueError(
+                "`inputs` must have `images`. Pass a dictionary such as "
+                "{'images': x, 'labels': y}. Received: inputs with "
+                f"{sorted(inputs)}"
+            )
         if "bounding_boxes" in inputs:
             raise ValueError(
                 "`bounding_boxes` must not be given: they are not moved. "
                 "Use Keras's Random* layers for them. "
                 f"Received: inputs with {sorted(inputs)}"
             )
+        self._check_range(inputs["images"], kwargs.get("training"))
         # Keras would turn integer labels into floats.
         moved = {
             name: inputs[name]
@@ -124,6 +149,23 @@ class AugTransforms(ImageLayer):
             if name in inputs
         }
         return {**inputs, **super().__call__(moved, *args, **kwargs)}
+
+    def _check_range(self, images: Any, training: Any) -> None:
+        """Warn of pixels from 0 to 1, once, where there are numbers to see."""
+        has_numbers = isinstance(images, np.ndarray) or hasattr(images, "numpy")
+        if self._range_is_known or not training or not has_numbers:
+            return
+        pixels = keras.ops.convert_to_numpy(images)
+        highest = pixels.max(initial=0)
+        self._range_is_known = highest > 0  # black says nothing
+        if pixels.dtype.kind == "f" and 0 < highest <= 1:
+            warnings.warn(
+                "Pixels must be from 0 to 255 for their brightness and "
+                "contrast to be changed. Put the layer before the rescaling, "
+                "or pass `max_lighting=0`. Received: images whose highest "
+                f"pixel is {highest:.3g}",
+                stacklevel=3,
+            )
 
     def get_random_transformation(
         self, data: Any, training: bool = True, seed: Any = None
@@ -198,7 +240,7 @@ class AugTransforms(ImageLayer):
             images = ops.numpy.transpose(images, (0, 2, 3, 1))
         draws = [drawn[:, i] for i in range(DRAWS)]
         if self.flip or self.max_rotate or self.max_warp or self.max_zoom > 1:
-            matrix = self._matrix(ops, draws, *ops.shape(images)[1:3])
+            matrix = self._matrix(ops, draws, *sides(ops, images))
             images = resample(ops, images, matrix, nearest=masks)
         if self.max_lighting and not masks:
             lighting = self._lighting(ops, draws)

@@ -4,7 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
-from keras_fast._checks import whole
+from keras_fast._checks import shown, whole
 from keras_fast._decoder import decoding_error
 
 __all__ = ["verify_images"]
@@ -12,7 +12,7 @@ __all__ = ["verify_images"]
 # What `keras.utils.image_dataset_from_directory` takes up, by name.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 # What it can decode, whatever the name.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 
 
 def verify_images(
@@ -38,6 +38,11 @@ def verify_images(
     Raises:
         ValueError: There is no such folder, or no picture in it.
 
+    Warns:
+        UserWarning: Good pictures have transparent pixels. Keras ignores
+            transparency, and shows the color that is stored behind it, often
+            black. `load_images(..., background=...)` lays them on a color.
+
     Examples:
         >>> from pathlib import Path
         >>> pixels = np.zeros((8, 8, 3))
@@ -45,7 +50,7 @@ def verify_images(
         >>> _ = Path("bad.jpg").write_bytes(b"no picture")
         >>> for path, reason in keras_fast.data.verify_images(".").items():
         ...     print(path, "-", reason)
-        bad.jpg - is none of BMP, GIF, JPEG, PNG
+        bad.jpg - is none of BMP, GIF, JPEG, PNG, WEBP
 
     Reference:
 
@@ -69,8 +74,38 @@ def verify_images(
             "Check the path, and convert what is of another kind. "
             f"Received: directory={os.fspath(directory)!r}"
         )
-    reasons = ((path, _reason(path, max_pixels)) for path in paths)
-    return {path: reason for path, reason in reasons if reason is not None}
+    reasons = {path: _reason(path, max_pixels) for path in paths}
+    good = [path for path, reason in reasons.items() if reason is None]
+    _warn(list(filter(_is_transparent, good)), len(good))
+    return {path: reason for path, reason in reasons.items() if reason}
+
+
+def _warn(transparent: list[Path], num_good: int) -> None:
+    if not transparent:
+        return
+    warnings.warn(
+        f"{len(transparent)} of {num_good} good pictures have transparent "
+        "pixels, which Keras's loader shows in the color behind them, often "
+        "black. Load them with `keras_fast.data.load_images(paths, size, "
+        "background=(255, 255, 255))`. Received: "
+        f"{shown([path.name for path in transparent])}",
+        stacklevel=3,
+    )
+
+
+def _is_transparent(path: Path) -> bool:
+    """Whether a good picture has a pixel that is not opaque."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if not image.has_transparency_data:
+                return False
+            opacity = image.convert("RGBA").getchannel("A")
+    # What Pillow can't decode and TensorFlow can is none of our business.
+    except Exception:
+        return False
+    return opacity.getextrema()[0] < 255
 
 
 def _reason(path: Path, max_pixels: int) -> str | None:
@@ -91,8 +126,9 @@ def _too_large(path: Path, max_pixels: int) -> str | None:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
-                # TensorFlow reads all frames of a GIF, at a byte a pixel.
-                frames = image.n_frames if image.format == "GIF" else 1
+                # TensorFlow reads all frames of these, at a byte a pixel.
+                animated = image.format in ("GIF", "WEBP")
+                frames = getattr(image, "n_frames", 1) if animated else 1
     except UnidentifiedImageError:
         return f"is none of {', '.join(FORMATS)}"
     except Image.DecompressionBombError as error:

@@ -304,3 +304,59 @@ def test_boxes_are_refused():
         "Random* layers for them. Received: inputs with ['bounding_boxes', "
         "'images']"
     )
+
+
+def test_inputs_that_are_no_images():
+    with pytest.raises(ValueError) as error:
+        AugTransforms()({"pictures": PICTURES}, training=True)
+    assert str(error.value) == (
+        "`inputs` must have `images`. Pass a dictionary such as {'images': x, "
+        "'labels': y}. Received: inputs with ['pictures']"
+    )
+    with pytest.raises(TypeError) as error:
+        AugTransforms()((PICTURES, np.arange(6)), training=True)
+    assert str(error.value) == (
+        "`inputs` must be images, or a dictionary with `images`. In `tf.data` "
+        "pass the images alone: `data.map(lambda x, y: (augment(x, "
+        "training=True), y))`. Received: inputs of type tuple"
+    )
+
+
+def test_pixels_from_0_to_1_are_told_once():
+    augment = AugTransforms(seed=0)
+    black = np.zeros_like(PICTURES)
+    augment(black, training=True)
+    augment(PICTURES / 255)  # where nothing is augmented
+    with pytest.warns(UserWarning) as caught:
+        augment({"images": PICTURES / 255}, training=True)
+    assert str(caught[0].message) == (
+        "Pixels must be from 0 to 255 for their brightness and contrast to be "
+        "changed. Put the layer before the rescaling, or pass "
+        "`max_lighting=0`. Received: images whose highest pixel is "
+        f"{PICTURES.max() / 255:.3g}"
+    )
+    assert caught[0].filename == __file__
+    augment(PICTURES / 255, training=True)
+    AugTransforms(max_lighting=0)(PICTURES / 255, training=True)
+    AugTransforms()((PICTURES > 99).astype("uint8"), training=True)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_size_that_is_not_known(dtype, batched):
+    pictures = PICTURES.astype(dtype)
+    shape = (None, None, 3)
+
+    def augmented(data):
+        augment = AugTransforms(seed=3, flip="dihedral")
+        data = data.batch(3) if batched else data
+        images = data.map(lambda x: {"images": x, "segmentation_masks": x})
+        return list(images.map(lambda x: augment(x, training=True)))
+
+    known = augmented(tf.data.Dataset.from_tensor_slices(pictures))
+    unknown = tf.data.Dataset.from_generator(
+        lambda: iter(pictures), output_signature=tf.TensorSpec(shape, dtype)
+    )
+    for one, other in zip(known, augmented(unknown), strict=True):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], atol=5e-3)

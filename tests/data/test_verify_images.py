@@ -70,15 +70,16 @@ GOOD = {
     "progressive.jpg": encoded("JPEG", progressive=True),
     "exif.jpg": rotated_by_exif(),
     "palette.png": encoded("PNG", PICTURE.convert("P")),
-    "transparent.png": encoded("PNG", PICTURE.convert("RGBA")),
+    "opaque alpha.png": encoded("PNG", PICTURE.convert("RGBA")),
+    "webp.jpg": encoded("WEBP", lossless=True),
     "16 bits.png": encoded("PNG", SIXTEEN_BITS),
     "one pixel.png": encoded("PNG", PICTURE.resize((1, 1))),
     "animated.gif": encoded("GIF", save_all=True, append_images=OTHERS),
 }
 BAD = {
-    "empty.jpg": (b"", "is none of BMP, GIF, JPEG, PNG"),
-    "text.png": (b"no picture" * 99, "is none of BMP, GIF, JPEG, PNG"),
-    "tiff.jpg": (encoded("TIFF"), "is none of BMP, GIF, JPEG, PNG"),
+    "empty.jpg": (b"", "is none of BMP, GIF, JPEG, PNG, WEBP"),
+    "text.png": (b"no picture" * 99, "is none of BMP, GIF, JPEG, PNG, WEBP"),
+    "tiff.jpg": (encoded("TIFF"), "is none of BMP, GIF, JPEG, PNG, WEBP"),
     "cut.jpg": (JPEG[: len(JPEG) // 2], "Invalid JPEG data"),
     "cut.png": (PNG[: len(PNG) // 2], "Invalid PNG data"),
     "cut.gif": (GIF[: len(GIF) // 2], "Invalid GIF data"),
@@ -158,6 +159,25 @@ def test_frames_count_too(tmp_path):
     assert reason == f"has 5 frames of {WIDTH} x {HEIGHT} pixels, too many"
 
 
+def test_transparent_pictures_are_told(tmp_path):
+    picture = PICTURE.convert("RGBA")
+    picture.putpixel((3, 3), (0, 0, 0, 254))
+    files = {
+        "a.png": encoded("PNG", picture),
+        "b.jpg": encoded("PNG", PICTURE.convert("P"), transparency=0),
+    }
+    write(tmp_path, files | {"opaque.png": GOOD["opaque alpha.png"]})
+    with pytest.warns(UserWarning) as caught:
+        assert verify_images(tmp_path) == {}
+    assert str(caught[0].message) == (
+        "2 of 3 good pictures have transparent pixels, which Keras's loader "
+        "shows in the color behind them, often black. Load them with "
+        "`keras_fast.data.load_images(paths, size, background=(255, 255, "
+        "255))`. Received: ['a.png', 'b.jpg']"
+    )
+    assert caught[0].filename == __file__
+
+
 def flipped(content, seed):
     rng = np.random.default_rng(seed)
     damaged = bytearray(content)
@@ -169,10 +189,12 @@ def flipped(content, seed):
 @pytest.mark.parametrize(
     "number", [60, pytest.param(300, marks=pytest.mark.stress)]
 )
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
 def test_flipped_bits(kind, number, tmp_path):
     good = encoded(kind)
-    files = {f"{i}.{kind}": flipped(good, i) for i in range(number)}
+    # Keras takes up none that is named WebP, and decodes those that are.
+    name = "jpg" if kind == "WEBP" else kind
+    files = {f"{i}.{name}": flipped(good, i) for i in range(number)}
     write(tmp_path, files)
     found = verify_images(tmp_path)
     for path in found:
