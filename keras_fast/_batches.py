@@ -11,6 +11,7 @@ from keras.src.trainers.data_adapters.array_slicing import (
 )
 
 from keras_fast._checks import no_batch
+from keras_fast._progress import counted
 
 __all__ = ["batches", "is_endless", "weighted_batches", "without_validation"]
 
@@ -21,6 +22,7 @@ def batches(
     *,
     batch_size: int | None = None,
     steps: int | None = None,
+    verbose: int | str = 0,
 ) -> Iterator[tuple[Any, Any]]:
     """Go through the data once, in its own order.
 
@@ -29,6 +31,7 @@ def batches(
         y: Targets, as in `fit()`.
         batch_size: Of arrays; 32 if None. Other data has batches already.
         steps: Number of batches; all if None.
+        verbose: As in `predict()`.
 
     Yields:
         Inputs and targets as NumPy arrays, in the structure that the data
@@ -37,7 +40,9 @@ def batches(
     Raises:
         ValueError: There is no end to the data, or no batch in it.
     """
-    given = weighted_batches(x, y, batch_size=batch_size, steps=steps)
+    given = weighted_batches(
+        x, y, batch_size=batch_size, steps=steps, verbose=verbose
+    )
     return ((inputs, targets) for inputs, targets, _ in given)
 
 
@@ -49,6 +54,7 @@ def weighted_batches(
     class_weight: dict[int, float] | None = None,
     batch_size: int | None = None,
     steps: int | None = None,
+    verbose: int | str = 0,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """As `batches`, with the weights of the samples, or None, as the third.
 
@@ -69,8 +75,9 @@ def weighted_batches(
     batch = None
     try:
         ends = [end for end in (steps, data.num_batches) if end is not None]
-        iterator = data.get_numpy_iterator()
-        for batch in itertools.islice(iterator, min(ends, default=None)):
+        number = min(ends, default=None)
+        drawn = itertools.islice(data.get_numpy_iterator(), number)
+        for batch in counted(drawn, number, verbose):
             yield keras.utils.unpack_x_y_sample_weight(batch)
     finally:
         data.on_epoch_end()

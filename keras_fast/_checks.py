@@ -30,6 +30,7 @@ __all__ = [
     "several",
     "share",
     "shown",
+    "verbosity",
     "whole",
 ]
 
@@ -150,6 +151,18 @@ def share(name: str, value: Any, such_as: float) -> float:
     if not 0 <= number < 1:
         _refuse(name, value, expected, f"Pass one such as {such_as}.")
     return number
+
+
+def verbosity(value: Any) -> Any:
+    """What `fit()` takes as `verbose`."""
+    if value not in ("auto", 0, 1, 2):
+        _refuse(
+            "verbose",
+            value,
+            "'auto', 0, 1 or 2",
+            "Pass 0 for no progress bar, or 1 for one.",
+        )
+    return value
 
 
 def whole(name: str, value: Any, minimum: int = 1) -> int:

@@ -36,6 +36,7 @@ FLOORS = [
         "_io",
         "_live",
         "_loan",
+        "_progress",
         "_rebind",
         "_scaled_updates",
         "_state",

@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_fast._batches import is_endless
 from keras_fast._checks import model as checked_model
-from keras_fast._checks import whole
+from keras_fast._checks import verbosity, whole
 from keras_fast._io import CorruptFileError, to_json
+from keras_fast._progress import counted
 from keras_fast.data._batches import batches, is_arrays
 from keras_fast.data._build import Batch, build
 from keras_fast.data._fingerprint import (
@@ -35,6 +36,7 @@ def cache_features(
     num_views: int = 1,
     batch_size: int = 64,
     key: str | None = None,
+    verbose: int | str = 0,
 ) -> FeatureCache:
     """Run a frozen body over data once, and keep what it says on the disk.
 
@@ -63,6 +65,8 @@ def cache_features(
         key: Stands for what can't be known by content: data that differ each
             time or can be read only once, layers and functions of your own.
             Pass another one when these change.
+        verbose: `"auto"` or 1 shows a progress bar for each view, as in
+            `predict()`.
 
     Returns:
         A `FeatureCache`.
@@ -88,6 +92,7 @@ def cache_features(
     checked_model(body)
     num_views = whole("num_views", num_views)
     batch_size = whole("batch_size", batch_size)
+    verbosity(verbose)
     _check_data(x, y, num_views, key)
     _check_body(body, num_views)
     content = data_fingerprint(x, y, key)
@@ -104,12 +109,22 @@ def cache_features(
         return FeatureCache(folder)
     except (CorruptFileError, FileNotFoundError):
         digests = content if isinstance(content, list) else None
+        number = _number(x, batch_size, digests)
         passes = (
-            _compared(batches(x, y, batch_size), digests)
+            _compared(
+                counted(batches(x, y, batch_size), number, verbose), digests
+            )
             for _ in range(num_views)
         )
         build(folder, name, passes, num_views, _extract(body, num_views))
     return FeatureCache(folder)
+
+
+def _number(x: Any, batch_size: int, digests: list[str] | None) -> int | None:
+    """Batches in a view, None if unknown."""
+    if is_arrays(x):
+        return -(-len(keras.tree.flatten(x)[0]) // batch_size)
+    return None if digests is None else len(digests)
 
 
 def _extract(body: keras.Model, num_views: int) -> Callable[[Any], np.ndarray]:

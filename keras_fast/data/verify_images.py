@@ -4,6 +4,8 @@ import os
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from keras_fast._checks import shown, whole
 from keras_fast._decoder import decoding_error
 
@@ -101,11 +103,11 @@ def _is_transparent(path: Path) -> bool:
         with Image.open(path, formats=FORMATS) as image:
             if not image.has_transparency_data:
                 return False
-            opacity = image.convert("RGBA").getchannel("A")
+            opacity = np.asarray(image.convert("RGBA"))[..., 3]
     # What Pillow can't decode and TensorFlow can is none of our business.
     except Exception:
         return False
-    return opacity.getextrema()[0] < 255
+    return bool(opacity.min() < 255)
 
 
 def _reason(path: Path, max_pixels: int) -> str | None:

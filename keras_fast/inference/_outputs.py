@@ -13,13 +13,19 @@ from keras_fast._unwrap import scattered
 __all__ = ["outputs"]
 
 
-def outputs(model: keras.Model, x: Any, batch_size: int | None) -> Any:
+def outputs(
+    model: keras.Model,
+    x: Any,
+    batch_size: int | None,
+    verbose: int | str = 0,
+) -> Any:
     """As `predict()`, but arrays do not pay for a new pipeline each time.
 
     Args:
         model: Any; compiled or not.
         x: Whatever `predict()` takes.
         batch_size: The most rows in a batch of arrays; 32 if None.
+        verbose: As in `predict()`.
 
     Returns:
         What `predict()` returns.
@@ -31,20 +37,22 @@ def outputs(model: keras.Model, x: Any, batch_size: int | None) -> Any:
     arrays = all(isinstance(leaf, np.ndarray) and leaf.ndim for leaf in leaves)
     lengths = {len(leaf) for leaf in leaves} if arrays else set()
     if len(lengths) != 1 or 0 in lengths or scattered(model):
-        return _by_pipeline(model, x, batch_size)
-    return _by_slices(model, x, lengths.pop(), batch_size or 32)
-
-
-def _by_slices(model: keras.Model, x: Any, rows: int, most: int) -> Any:
+        return _by_pipeline(model, x, batch_size, verbose)
     # All batches of one size, or the graph would be traced for the last one.
-    size = -(-rows // -(-rows // most))
+    rows = lengths.pop()
+    size = -(-rows // -(-rows // (batch_size or 32)))
+    return _by_slices(model, x, rows, size, verbose)
 
+
+def _by_slices(
+    model: keras.Model, x: Any, rows: int, size: int, verbose: int | str
+) -> Any:
     def fill(array: np.ndarray) -> np.ndarray:
         return array[np.minimum(np.arange(size), len(array) - 1)]
 
     parts = [
         model.predict_on_batch(keras.tree.map_structure(fill, inputs))
-        for inputs, _ in batches(x, batch_size=size)
+        for inputs, _ in batches(x, batch_size=size, verbose=verbose)
     ]
 
     def join(*arrays: np.ndarray) -> np.ndarray:
@@ -53,14 +61,16 @@ def _by_slices(model: keras.Model, x: Any, rows: int, most: int) -> Any:
     return keras.tree.map_structure(join, *parts)
 
 
-def _by_pipeline(model: keras.Model, x: Any, batch_size: int | None) -> Any:
+def _by_pipeline(
+    model: keras.Model, x: Any, batch_size: int | None, verbose: int | str
+) -> Any:
     seen = _Batches()
     try:
         with warnings.catch_warnings():
             # What Keras says at the end of data of unknown length.
             warnings.filterwarnings("ignore", "Your input ran out of data")
             return model.predict(
-                x, batch_size=batch_size, verbose=0, callbacks=[seen]
+                x, batch_size=batch_size, verbose=verbose, callbacks=[seen]
             )
     except UnboundLocalError as error:  # what Keras makes of no batch
         if seen.any:

@@ -18,13 +18,16 @@ def predictions(
     *,
     batch_size: int | None = None,
     steps: int | None = None,
+    verbose: int | str = 0,
 ) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
     """Inputs, labels and outputs, of one pass over the data.
 
     So they belong together also where the data is shuffled or augmented anew
     at each pass.
     """
-    for inputs, labels in batches(x, y, batch_size=batch_size, steps=steps):
+    for inputs, labels in batches(
+        x, y, batch_size=batch_size, steps=steps, verbose=verbose
+    ):
         outputs = _one("model", model.predict_on_batch(inputs)).astype(float)
         if outputs.ndim == 1:
             outputs = outputs[:, None]

@@ -68,6 +68,7 @@ def confusion_matrix(
     class_names: Sequence[str] | None = None,
     batch_size: int | None = None,
     steps: int | None = None,
+    verbose: int | str = 0,
 ) -> ConfusionMatrix:
     """Count what the model predicts for the samples of each class.
 
@@ -83,6 +84,7 @@ def confusion_matrix(
         class_names: Names of the classes; `x.class_names` if there are such.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
+        verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
 
     Returns:
         A `ConfusionMatrix`.
@@ -110,7 +112,7 @@ def confusion_matrix(
     names = names_of(x, class_names)
     matrix = np.zeros((0, 0), np.int64)
     for _, labels, outputs in predictions(
-        model, x, y, batch_size=batch_size, steps=steps
+        model, x, y, batch_size=batch_size, steps=steps, verbose=verbose
     ):
         if outputs.shape[-1] == 1:
             outputs = _two_classes(loss, outputs)

@@ -102,6 +102,7 @@ def top_losses(
     class_names: Sequence[str] | None = None,
     batch_size: int | None = None,
     steps: int | None = None,
+    verbose: int | str = 0,
 ) -> TopLosses:
     """Find the samples of the largest loss, and what the model says of them.
 
@@ -122,6 +123,7 @@ def top_losses(
             there are such.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
+        verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
 
     Returns:
         A `TopLosses`.
@@ -143,7 +145,8 @@ def top_losses(
     k = whole("k", k)
     samples: list[tuple] = []  # place, index, loss, arrays
     seen = 0
-    for batch in predictions(model, x, y, batch_size=batch_size, steps=steps):
+    how = {"batch_size": batch_size, "steps": steps, "verbose": verbose}
+    for batch in predictions(model, x, y, **how):
         losses = sample_losses(loss, *batch[1:])
         sizes = np.nan_to_num(losses, nan=np.inf)  # which makes inf finite
         places = -sizes if largest else sizes

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_fast._batches import is_endless
-from keras_fast._checks import between, function, one_of, whole
+from keras_fast._checks import between, function, one_of, verbosity, whole
 from keras_fast._checks import model as checked
 from keras_fast._state import random_state_preserved
 from keras_fast._unwrap import stateless
@@ -28,6 +28,7 @@ def predict_tta(
     reduce: str = "mean",
     batch_size: int | None = None,
     seed: int | None = None,
+    verbose: int | str = 0,
 ) -> Any:
     """Predict with test-time augmentation, and leave the model as it was.
 
@@ -54,6 +55,7 @@ def predict_tta(
             they may be a little smaller.
         seed: Seed for the layers in `augment`, which get their own state back
             afterwards. With `None` they draw on from the state they have.
+        verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
 
     Returns:
         An array as `predict()` returns it, in the order of `x`; a list or a
@@ -85,9 +87,10 @@ def predict_tta(
         whole("batch_size", batch_size)
     if seed is not None:
         whole("seed", seed, 0)
+    verbosity(verbose)
     _check(model, x)
     augmented, plain = _predict(
-        ensemble(model, views, reduce), x, batch_size, seed
+        ensemble(model, views, reduce), x, batch_size, seed, verbose
     )
     if reduce == "gmean":
         keras.tree.map_structure(_check_positive, plain)
@@ -130,7 +133,11 @@ def _check(model: keras.Model, x: Any) -> None:
 
 
 def _predict(
-    ensemble: Ensemble, x: Any, batch_size: int | None, seed: int | None
+    ensemble: Ensemble,
+    x: Any,
+    batch_size: int | None,
+    seed: int | None,
+    verbose: int | str,
 ) -> Any:
     """Run it, and put back the seeds that are not `augment`'s to move."""
     seeds = _seeds(ensemble.model)
@@ -139,7 +146,7 @@ def _predict(
     with random_state_preserved(seeds), _weights_kept(ensemble):
         if seed is not None:
             _sow(_seeds_of_views(ensemble), seed)
-        return outputs(ensemble, x, batch_size)
+        return outputs(ensemble, x, batch_size, verbose)
 
 
 @contextlib.contextmanager

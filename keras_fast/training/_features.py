@@ -49,7 +49,7 @@ def features(
         y: As in `fit()`.
         sample_weight: As in `fit()`.
         num_views: How many views at most.
-        **how: `batch_size`, `class_weight` and `steps`, see
+        **how: `batch_size`, `class_weight`, `steps` and `verbose`, see
             `weighted_batches`.
 
     Raises:

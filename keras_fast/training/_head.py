@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._progress import OneBar, heading
 from keras_fast._unwrap import scope
 from keras_fast.batch_norm import batch_norms, update_batch_norm
 from keras_fast.callbacks import OneCycle
@@ -52,10 +53,13 @@ def train_head(
     names = ("y", "sample_weight", "class_weight", "batch_size")
     how = {name: data.get(name) for name in names}
     steps = data.get("steps_per_epoch")
-    given = features(body, data["x"], num_views=num_views, steps=steps, **how)
+    how |= {"steps": steps, "verbose": data.get("verbose", "auto")}
+    heading("Features of the base", how["verbose"])
+    given = features(body, data["x"], num_views=num_views, **how)
     if given.y is None:
         raise NoFeatures("`x` has no labels")
-    history = _fit(model, head, given, epochs)
+    heading("Head, on these features", how["verbose"])
+    history = _fit(model, head, given, epochs, verbose=how["verbose"])
     if _validation(data) is None:
         return history, None
     if _is_linear(head):
@@ -118,6 +122,7 @@ def _fit(
     given: Features,
     epochs: int,
     metrics: Any = None,
+    verbose: int | str = 0,
 ) -> keras.callbacks.History:
     """Train this head with the loss that the model is compiled with."""
     rate = PEAK * _start(_last_dense(head), given.y)
@@ -133,13 +138,14 @@ def _fit(
     rows = len(keras.tree.flatten(given.x)[0])
     steps = -(-rows // batch_size)
     updates = max(epochs * steps // given.num_views, FEWEST_UPDATES)
+    epochs = -(-updates // steps)
     history = head.fit(
         given.x,
         given.y,
         sample_weight=given.sample_weight,
         batch_size=batch_size,
-        epochs=-(-updates // steps),
-        callbacks=[OneCycle(rate)],
+        epochs=epochs,
+        callbacks=[OneCycle(rate), OneBar(epochs * steps, verbose)],
         verbose=0,
     )
     if batch_norms(head):

@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import compiled, given, no_batch, whole
+from keras_fast._checks import compiled, given, no_batch, verbosity, whole
+from keras_fast._progress import OneBar
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
@@ -63,8 +64,8 @@ def lr_find(
         stop_factor: Stop when the smoothed loss is above its lowest value by
             this factor.
         **fit_kwargs: Passed on to `fit()`: `batch_size`, `sample_weight`,
-            `class_weight`, `steps_per_epoch`, `callbacks`, ... `verbose` is 0
-            unless given.
+            `class_weight`, `steps_per_epoch`, `callbacks`, ... `verbose=1`
+            shows one bar over the sweep; without it nothing is shown.
 
     Returns:
         An `LRFinderResult`.
@@ -89,12 +90,11 @@ def lr_find(
         start_lr, end_lr, num_steps=num_steps, stop_factor=stop_factor
     )
     compiled(model)
-    given(x)
-    check_fit_kwargs(fit_kwargs, REFUSED, WHY)
-    for name in ("batch_size", "steps_per_epoch"):
-        if fit_kwargs.get(name) is not None:
-            whole(name, fit_kwargs[name])
+    _check(x, fit_kwargs)
     callbacks = [finder, *listed(fit_kwargs.pop("callbacks", None))]
+    batches = num_steps * batches_per_update(model.optimizer)
+    if verbose := verbosity(fit_kwargs.pop("verbose", 0)):
+        callbacks.append(OneBar(batches, verbose))
     batch = None
     if isinstance(x, Iterator):
         batch, x = _endless(x)
@@ -104,15 +104,24 @@ def lr_find(
             x,
             y,
             # Enough for one batch an epoch: the finder stops.
-            epochs=num_steps * batches_per_update(model.optimizer),
+            epochs=batches,
             callbacks=callbacks,
-            **{"verbose": 0} | fit_kwargs,
+            verbose=0,
+            **fit_kwargs,
         )
         result, kept = finder.result, keep(model, parts)
     model.__dict__.update(kept)
     if not len(result.losses) and result.stop_reason == "stopped":
         raise no_batch(f"x={type(x).__name__}")
     return result
+
+
+def _check(x: Any, fit_kwargs: dict[str, Any]) -> None:
+    given(x)
+    check_fit_kwargs(fit_kwargs, REFUSED, WHY)
+    for name in ("batch_size", "steps_per_epoch"):
+        if fit_kwargs.get(name) is not None:
+            whole(name, fit_kwargs[name])
 
 
 @contextlib.contextmanager
