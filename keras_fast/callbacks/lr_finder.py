@@ -183,7 +183,7 @@ class LRFinder(ParamScheduler):
     def __getstate__(self) -> dict[str, Any]:
         """All but the model: a copy keeps what the sweep found."""
         attributes = {**self.__dict__, "_model": None}
-        for name in ("_live", "_tape"):
+        for name in ("_live", "_rows_of", "_tape"):
             attributes.pop(name, None)
         return attributes
 
