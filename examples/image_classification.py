@@ -116,7 +116,8 @@ def eight_steps(
     rate = found.suggestions["trained"] or found.suggestion
     tell("7 find a rate for all layers", found, rate)
 
-    # 8. Train all of it, each cycle twice as long, and keep the best.
+    # 8. Train all of it, each cycle twice as long, and keep the best. To go on
+    # until it over-fits, add `callbacks.CycleStopping()` and more cycles.
     best = Path(folder) / "best.weights.h5"
     snapshots = callbacks.SnapshotEnsemble(Path(folder) / "snapshots")
     recorder = callbacks.Recorder()

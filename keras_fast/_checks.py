@@ -30,6 +30,7 @@ __all__ = [
     "several",
     "share",
     "shown",
+    "string",
     "verbosity",
     "whole",
 ]
@@ -193,6 +194,13 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
         )
     if value not in choices:
         _refuse(name, value, f"one of {listed}", "Check its spelling.")
+    return value
+
+
+def string(name: str, value: Any) -> str:
+    """A name of something."""
+    if not isinstance(value, str) or not value:
+        _refuse(name, value, "a name", "Pass a str.", TypeError)
     return value
 
 

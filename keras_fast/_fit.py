@@ -17,6 +17,7 @@ __all__ = [
     "begin_at",
     "callbacks_of_this_fit",
     "is_in_a_fit",
+    "is_validated",
     "is_within_a_fit",
 ]
 
@@ -32,6 +33,19 @@ def batches_of_this_fit() -> int | None:
     """Batches in an epoch of the `fit()` that called, as far as it knows."""
     epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
     return epoch.num_batches
+
+
+def is_validated() -> bool:
+    """Whether the `fit()` that called has validation data."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        found = frame.f_locals
+        if "validation_data" in found and any(
+            isinstance(value, EpochIterator) for value in found.values()
+        ):
+            return found["validation_data"] is not None
+        frame = frame.f_back
+    return False
 
 
 def is_in_a_fit(

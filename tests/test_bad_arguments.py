@@ -68,6 +68,16 @@ CALLS = [
         {"path": NO_PATHS, "save_freq": ("batch", 0, -1, 1.5, True, None)},
     ),
     (callbacks.SGDR, {"max_lr": 1.0}, NO_CYCLES),
+    (
+        callbacks.CycleStopping,
+        {},
+        {
+            "monitor": (3, None, ""),
+            "min_delta": (-1, *NOT_FINITE),
+            "patience": NO_COUNTS,
+            "mode": ("down", "", 1, None),
+        },
+    ),
     (callbacks.SnapshotEnsemble, {}, {"directory": NO_PATHS}),
     (
         callbacks.WeightAveraging,

@@ -48,6 +48,7 @@ PUBLIC = {
         "update_batch_norm",
     ],
     "keras_fast.callbacks": [
+        "CycleStopping",
         "CyclicalLR",
         "FlatCosine",
         "LRFinder",

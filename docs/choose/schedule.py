@@ -12,7 +12,7 @@
 # |---|---|---|
 # | a new model, or a new head | `OneCycle(rate)` | fast, and forgiving of a rate that is too high |
 # | fine-tuning a pretrained model | `fine_tune`, which uses `OneCycle` | the start must be gentle, so that nothing is forgotten |
-# | you do not know how long you will train | `SGDR(rate, cycle_mult=2)` | each cycle ends in a model that you can use |
+# | you do not know how long you will train | `SGDR(rate, cycle_mult=2)` with `CycleStopping` | each cycle ends in a model that you can use; it ends when a cycle is no better |
 # | you want an ensemble for the price of one | `SGDR(rate)` with `SnapshotEnsemble` | each cycle ends in another model |
 # | training from scratch for many epochs | `FlatCosine(rate)` | most of the time at full speed; from fastai's Imagenette records |
 # | fine-tuning a language model | `SlantedTriangular(rate)` | the schedule of ULMFiT: a short rise, a long fall |

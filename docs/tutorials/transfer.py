@@ -218,6 +218,11 @@ note("7 find a rate for all")
 # The second cycle is twice as long as the first. At the end of each the rate
 # is near zero and the model at rest: a good moment to keep a copy.
 # `SnapshotEnsemble` does. Keras's `ModelCheckpoint` keeps the best epoch.
+#
+# fast.ai's last step says "until over-fitting". For that, give `fit()` more
+# cycles than it needs and add `CycleStopping()`: it stops after a cycle whose
+# validation loss is no better, and keeps the best cycle. Two short cycles, as
+# here, do without.
 
 # %%
 recorder, snapshots = Recorder(), SnapshotEnsemble(folder + "/snapshots")

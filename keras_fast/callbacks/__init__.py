@@ -1,5 +1,6 @@
 """Callbacks for `model.fit()`."""
 
+from keras_fast.callbacks.cycle_stopping import CycleStopping
 from keras_fast.callbacks.cyclical_lr import CyclicalLR
 from keras_fast.callbacks.flat_cosine import FlatCosine
 from keras_fast.callbacks.lr_finder import LRFinder
@@ -13,6 +14,7 @@ from keras_fast.callbacks.snapshot_ensemble import SnapshotEnsemble
 from keras_fast.callbacks.weight_averaging import WeightAveraging
 
 __all__ = [
+    "CycleStopping",
     "CyclicalLR",
     "FlatCosine",
     "LRFinder",

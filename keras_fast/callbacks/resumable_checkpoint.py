@@ -29,6 +29,7 @@ from keras_fast.callbacks._saved import (
     read_kind,
     values,
 )
+from keras_fast.callbacks.sgdr import SGDR
 
 KIND = "checkpoint"
 
@@ -58,11 +59,12 @@ class ResumableCheckpoint(keras.callbacks.Callback):
       `shuffle=False`, for they shuffle in a thread. It is not with a
       generator that is read on, with `tf.data.Dataset.shuffle`, which counts
       its passes, nor with `steps_per_epoch` shorter than the data.
-    - This callback stands last. Schedules of keras_fast may stand behind it.
+    - This callback stands last. Schedules of keras_fast may stand behind it,
+      but for an `SGDR` whose cycles other callbacks follow.
     - Other callbacks start afresh, `EarlyStopping` with them, and `History`
       has the epochs since. A callback of yours with `save_own_variables(store)`
       and `load_own_variables(store)`, of NumPy arrays by name, is saved too;
-      so is `WeightAveraging`.
+      so are `WeightAveraging` and `CycleStopping`.
 
     After an interruption within an epoch its first batches are read again and
     not trained on.
@@ -115,6 +117,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         before, self._batch = self._batch, batch + 1
+        if self._model.stop_training:
+            return  # the epoch ends here
         due = self._signals.waiting is not None or (
             self.save_freq != "epoch"
             and before // self.save_freq < self._batch // self.save_freq
@@ -138,11 +142,14 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def _callbacks_to_save(self) -> list[Any]:
         given = callbacks_of_this_fit()
+        heard = any(hasattr(each, "on_cycle_end") for each in given)
         for each in given[given.index(self) :]:
-            if hasattr(each, "save_own_variables"):
+            tells = isinstance(each, SGDR) and heard
+            if tells or hasattr(each, "save_own_variables"):
                 raise ValueError(
                     "`ResumableCheckpoint` must stand behind the callbacks "
-                    "that it saves. Put it last. Received: "
+                    "that it saves, and behind `SGDR` where others follow its "
+                    "cycles. Put it last. Received: "
                     f"{type(each).__name__} behind it"
                 )
         return [c for c in given if hasattr(c, "save_own_variables")]
@@ -161,9 +168,12 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         if batch:
             arrays |= values("metrics", _metrics_variables(model))
             arrays |= _named("batch", random_state())
-        write_array_file(
-            self.path, arrays, self._facts() | {"epoch": epoch, "batch": batch}
-        )
+        place = {
+            "epoch": epoch,
+            "batch": batch,
+            "stopped": bool(model.stop_training),
+        }
+        write_array_file(self.path, arrays, self._facts() | place)
 
     def _facts(self) -> dict[str, Any]:
         """What has to be the same when the training goes on."""
@@ -200,6 +210,9 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             other.load_own_variables(_under(f"callback{i}", arrays))
         set_random_state(_under("epoch", arrays))
         model._initial_epoch = note["epoch"]
+        if note.get("stopped"):  # it ends at once, as it would have
+            model.stop_training = True
+            model._initial_epoch = self.params["epochs"]
         if self._batch:
             begin_at(self._batch, begin)
 

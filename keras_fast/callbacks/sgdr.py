@@ -1,6 +1,9 @@
 """Warm restarts: a cosine down, then up again at once."""
 
+import math
+from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate, count, takewhile
 from typing import Any
 
 import keras
@@ -16,7 +19,9 @@ class SGDR(ParamScheduler):
 
     At the end of a cycle it calls `on_cycle_end(cycle, logs)` of every
     callback of the same `fit()` that has it; cycles count from 0. Where the
-    cycle ends with an epoch, `logs` are those of the epoch.
+    cycle ends with an epoch, `logs` are those of the epoch. `CycleStopping`
+    and `SnapshotEnsemble` have it. Keras's `EarlyStopping` looks at each epoch
+    instead, and may end a cycle before its rate is low.
 
     Args:
         max_lr: Learning rate at the start of each cycle.
@@ -28,8 +33,9 @@ class SGDR(ParamScheduler):
 
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts: the
-            learning rate is a `LearningRateSchedule`, or the length of an
-            epoch is unknown.
+            learning rate is a `LearningRateSchedule`, the length of an epoch
+            is unknown, or a callback has `on_cycle_end` and a cycle ends
+            within an execution (`steps_per_execution`).
 
     Examples:
         >>> from keras_fast.callbacks import SGDR
@@ -91,19 +97,22 @@ class SGDR(ParamScheduler):
         return round(epochs)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        super().on_train_begin(logs)
-        self._listeners = [
-            callback.on_cycle_end
+        listeners = [
+            callback
             for callback in callbacks_of_this_fit()
             if hasattr(callback, "on_cycle_end")
         ]
+        self._listeners = [each.on_cycle_end for each in listeners]
+        self._cycle = 0
+        self._ends = self._cycle_ends(self.params["epochs"])
+        if listeners and self.params["steps"]:
+            self._check_executions(listeners)
+        super().on_train_begin(logs)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self._seen is None:  # the first batch of this fit
-            self._cycle = 0
             done = self._epoch + batch / self.params["steps"]
-            while self._cycle_end() <= done + 1e-9:
-                self._cycle += 1
+            self._cycle = sum(end <= done + 1e-9 for end in self._ends)
         super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -115,14 +124,33 @@ class SGDR(ParamScheduler):
         self._end_cycles(epoch + 1, logs)
 
     def _end_cycles(self, epochs: float, logs: Any) -> None:
-        while self._cycle_end() <= epochs + 1e-9:
+        ends = self._ends
+        while self._cycle < len(ends) and ends[self._cycle] <= epochs + 1e-9:
             for on_cycle_end in self._listeners:
                 on_cycle_end(self._cycle, logs)
             self._cycle += 1
 
-    def _cycle_end(self) -> float:
-        """When this cycle ends, in epochs."""
-        return _epochs(self._cycle + 1, self.cycle_len, self.cycle_mult)
+    def _cycle_ends(self, epochs: float) -> list[float]:
+        """When the cycles of so many epochs end, in epochs."""
+        lengths = (self.cycle_len * self.cycle_mult**i for i in count())
+        ends = accumulate(lengths)
+        return list(takewhile(lambda end: end <= epochs + 1e-9, ends))
+
+    def _check_executions(self, listeners: Sequence[Any]) -> None:
+        """Refuse ends of cycles at which Keras calls nobody."""
+        steps = self.params["steps"]
+        size = self.model.steps_per_execution
+        for cycle, end in enumerate(self._ends):
+            batches = math.ceil((end - 1e-9) * steps)
+            if batches % steps % size:
+                names = ", ".join(type(each).__name__ for each in listeners)
+                raise ValueError(
+                    f"A cycle must end with an execution for {names}, or the "
+                    "next one has begun. Compile with `steps_per_execution=1`, "
+                    "or one that divides the batches of a cycle. Received: "
+                    f"steps_per_execution={size}, and cycle {cycle} ends "
+                    f"after {batches % steps} of {steps} batches of an epoch"
+                )
 
     def _functions(
         self, num_updates: int, epochs: float | None

@@ -45,7 +45,7 @@ MAKE = {
 }
 SCHEDULERS = sorted(set(MAKE) - {"Recorder", "ResumableCheckpoint"})
 # They do not train alone, or do more than train.
-OTHERS = {"SnapshotEnsemble", "WeightAveraging"}
+OTHERS = {"CycleStopping", "SnapshotEnsemble", "WeightAveraging"}
 every_callback = pytest.mark.parametrize("name", sorted(MAKE))
 every_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
 

@@ -163,8 +163,9 @@ def test_averages_are_saved_too(tmp_path):
             normalized, ResumableCheckpoint(tmp_path / CHECKPOINT), averaging()
         )
     assert str(caught.value) == (
-        "`ResumableCheckpoint` must stand behind the callbacks that it saves. "
-        "Put it last. Received: WeightAveraging behind it"
+        "`ResumableCheckpoint` must stand behind the callbacks that it saves, "
+        "and behind `SGDR` where others follow its cycles. Put it last. "
+        "Received: WeightAveraging behind it"
     )
 
 

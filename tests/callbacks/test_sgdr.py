@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import data, fit, mlp, sgd
+from helpers import BACKEND, data, digest, distance, fit, mlp, sgd, weights
 
 from keras_fast.callbacks import SGDR
 
@@ -122,3 +122,57 @@ def test_cycle_ends_of_a_resumed_fit():
     )
     # Cycle 0 ended with epoch 1, before this fit. 1 ends with 3, 2 with 7.
     assert listener.heard == [(1, 10, True), (2, 50, True)]
+
+
+# Ten batches an epoch, the listener before the scheduler.
+@pytest.mark.skipif(BACKEND == "torch", reason="one step an execution")
+@pytest.mark.parametrize(
+    ("cycle_len", "executions", "refused"),
+    [
+        (0.5, 5, None),
+        (1, 4, None),  # the last execution of an epoch is shorter
+        (0.4, 4, (2, 2)),
+        (0.25, 2, (0, 3)),
+    ],
+)
+def test_cycles_that_end_within_an_execution(cycle_len, executions, refused):
+    def go(*more):
+        model = mlp(sgd(), steps_per_execution=executions)
+        start = digest(model)
+        scheduler = SGDR(0.01, cycle_len=cycle_len)
+        try:
+            fit(model, *data(), *more, scheduler)
+        except ValueError:
+            assert digest(model) == start
+            raise
+        return model
+
+    if refused is None:
+        taken = Taken()
+        go(taken)
+        plain = Taken()
+        model = mlp(sgd())
+        fit(model, *data(), plain, SGDR(0.01, cycle_len=cycle_len))
+        assert len(taken.seen) == len(plain.seen) > 0
+        assert distance(taken.seen, plain.seen) <= 1e-6
+        return
+    cycle, batches = refused
+    with pytest.raises(ValueError) as caught:
+        go(Taken())
+    assert str(caught.value) == (
+        "A cycle must end with an execution for Taken, or the next one has "
+        "begun. Compile with `steps_per_execution=1`, or one that divides the "
+        f"batches of a cycle. Received: steps_per_execution={executions}, and "
+        f"cycle {cycle} ends after {batches} of 10 batches of an epoch"
+    )
+
+
+class Taken(keras.callbacks.Callback):
+    """The weights at the end of each cycle."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_cycle_end(self, cycle, logs):
+        self.seen.append(weights(self.model))

@@ -1,0 +1,140 @@
+"""When has a training in cycles gone on for long enough?"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._checks import non_negative, one_of, string, whole
+from keras_fast._fit import callbacks_of_this_fit, is_validated
+from keras_fast.callbacks.sgdr import SGDR
+
+
+class CycleStopping(keras.callbacks.EarlyStopping):
+    """Stops at the end of a cycle of `SGDR`, and keeps the best cycle.
+
+    Train until over-fitting: give `fit()` more epochs than it will need, and
+    it ends when a cycle has not improved on the best one before. Within a
+    cycle the loss goes up and down with the rate, which says nothing; Keras's
+    `EarlyStopping` judges there too, and ends a cycle before its rate is low.
+
+    It stands beside `SGDR`, whose cycles must end with epochs. With
+    `ResumableCheckpoint` behind it, it goes on from an interruption.
+
+    Args:
+        monitor: What to watch, one of the logs of an epoch.
+        min_delta: A change of less than this is no improvement.
+        patience: How many cycles without improvement end the training.
+        mode: `"min"` or `"max"`, whether less or more is better; `"auto"`
+            where Keras knows.
+        restore_best_weights: Whether the model gets the weights of the best
+            cycle when the training ends, with the statistics of
+            BatchNormalization.
+
+    Raises:
+        ValueError: An argument is out of its range. When `fit()` starts: there
+            is no `SGDR`, a cycle ends within an epoch, there is no
+            `validation_data` to watch, or a `BackupAndRestore`, which would
+            forget the best cycle. At the end of a cycle: there is no `monitor`
+            in the logs.
+
+    Examples:
+        >>> from keras_fast.callbacks import SGDR, CycleStopping
+        >>> stopping = CycleStopping()
+        >>> history = model.fit(
+        ...     x,
+        ...     y,
+        ...     epochs=SGDR.num_epochs(5, cycle_mult=2),
+        ...     validation_data=(x, y),
+        ...     verbose=0,
+        ...     callbacks=[SGDR(0.01, cycle_mult=2), stopping],
+        ... )
+        >>> 0 <= stopping.best_cycle < 5
+        True
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        min_delta: float = 0,
+        patience: int = 1,
+        mode: str = "auto",
+        restore_best_weights: bool = True,
+    ):
+        super().__init__(
+            string("monitor", monitor),
+            min_delta=non_negative("min_delta", min_delta),
+            patience=whole("patience", patience),
+            mode=one_of("mode", mode, ("auto", "min", "max")),
+            restore_best_weights=restore_best_weights,
+        )
+        self.best_epoch = 0
+
+    @property
+    def best_cycle(self) -> int:
+        """The cycle that was best so far; cycles count from 0."""
+        return self.best_epoch
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        given = callbacks_of_this_fit()
+        cycles = next((c for c in given if isinstance(c, SGDR)), None)
+        if cycles is None:
+            raise ValueError(
+                "`CycleStopping` must stand beside `SGDR`, whose cycles it "
+                "follows. Pass `callbacks=[SGDR(...), CycleStopping(...)]`. "
+                "Received: callbacks without SGDR"
+            )
+        for end in cycles._cycle_ends(self.params["epochs"]):
+            if abs(end - round(end)) > 1e-9:
+                raise ValueError(
+                    "Cycles must end with epochs for `CycleStopping`, which "
+                    "watches the logs of an epoch. Pass whole numbers as "
+                    "`cycle_len` and `cycle_mult`. Received: a cycle that "
+                    f"ends after {end:.6g} epochs"
+                )
+        if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in given):
+            raise ValueError(
+                "`callbacks` must not have a BackupAndRestore beside "
+                "`CycleStopping`: it would forget the best cycle. Use "
+                "`keras_fast.callbacks.ResumableCheckpoint`. Received: "
+                "callbacks with BackupAndRestore"
+            )
+        if self.monitor.startswith("val_") and not is_validated():
+            raise ValueError(
+                f"`fit()` must have `validation_data` for {self.monitor!r} to "
+                "be watched. Pass them, or another `monitor`. Received: "
+                "validation_data=None"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Judged is at the end of a cycle."""
+
+    def on_cycle_end(self, cycle: int, logs: Any = None) -> None:
+        """`SGDR` calls this at the end of each cycle."""
+        if self.monitor not in (logs or {}):
+            raise ValueError(
+                "`monitor` must be in the logs at the end of a cycle. Pass "
+                f"one of {', '.join(logs or {})}. "
+                f"Received: monitor={self.monitor!r}"
+            )
+        super().on_epoch_end(cycle, logs)
+
+    def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
+        """`ResumableCheckpoint` asks for what there is to save."""
+        if self.best is not None:
+            numbers = (self.best, self.best_epoch, self.wait)
+            store["numbers"] = np.array(numbers, "float64")
+        for i, weight in enumerate(self.best_weights or []):
+            store[f"weight/{i}"] = weight
+
+    def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
+        """Take what `save_own_variables` gave."""
+        if "numbers" not in store:
+            return
+        self.best, best_cycle, wait = store["numbers"].tolist()
+        self.best_epoch, self.wait = int(best_cycle), int(wait)
+        if self.restore_best_weights:
+            count = len(store) - 1
+            self.best_weights = [store[f"weight/{i}"] for i in range(count)]
