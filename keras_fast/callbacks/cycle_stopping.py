@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_fast._checks import non_negative, one_of, string, whole
 from keras_fast._fit import callbacks_of_this_fit, is_validated
+from keras_fast.callbacks._neighbours import check_ends
 from keras_fast.callbacks.sgdr import SGDR
 
 
@@ -34,9 +35,10 @@ class CycleStopping(keras.callbacks.EarlyStopping):
     Raises:
         ValueError: An argument is out of its range. When `fit()` starts: there
             is no `SGDR`, a cycle ends within an epoch, there is no
-            `validation_data` to watch, or a `BackupAndRestore`, which would
-            forget the best cycle. At the end of a cycle: there is no `monitor`
-            in the logs.
+            `validation_data` to watch, another callback decides which weights
+            the training ends with, or a `BackupAndRestore` would forget the
+            best cycle. At the end of a cycle: there is no `monitor` in the
+            logs.
 
     Examples:
         >>> from keras_fast.callbacks import SGDR, CycleStopping
@@ -94,6 +96,7 @@ class CycleStopping(keras.callbacks.EarlyStopping):
                     "`cycle_len` and `cycle_mult`. Received: a cycle that "
                     f"ends after {end:.6g} epochs"
                 )
+        check_ends(given, teller=cycles)
         if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in given):
             raise ValueError(
                 "`callbacks` must not have a BackupAndRestore beside "

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_fast._checks import finite, function, not_empty, whole
+from keras_fast._fit import callbacks_of_this_fit
 from keras_fast._live import ROWS, Live, attach
 from keras_fast._train_step import follow, leave, unwatch, watch
 from keras_fast._unwrap import (
@@ -16,6 +17,7 @@ from keras_fast._unwrap import (
     optimizers_of,
     stateless,
 )
+from keras_fast.callbacks._neighbours import check_neighbours
 from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
@@ -134,6 +136,7 @@ class ParamScheduler(keras.callbacks.Callback):
             self.params["epochs"],
         )
         self._check(functions)
+        check_neighbours(callbacks_of_this_fit(), functions)
         self._rows_of = {
             name: self._rows(name, schedule)
             for name, schedule in functions.items()

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from keras_fast._checks import whole
+from keras_fast._fit import callbacks_of_this_fit
 from keras_fast.batch_norm import batch_norms, update_batch_norm
+from keras_fast.callbacks._neighbours import check_ends
 from keras_fast.callbacks._saved import built
 
 
@@ -30,8 +32,9 @@ class WeightAveraging(keras.callbacks.Callback):
 
     Raises:
         ValueError: `start` is out of its range. When `fit()` starts: it ends
-            before `start`, or the model has BatchNormalization and there is
-            no `x`.
+            before `start`, the model has BatchNormalization and there is no
+            `x`, or another callback decides which weights it ends with:
+            `EarlyStopping(restore_best_weights=True)`, `SwapEMAWeights`.
 
     Examples:
         >>> from keras_fast.callbacks import WeightAveraging
@@ -68,6 +71,7 @@ class WeightAveraging(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = built(self.model)
+        check_ends(callbacks_of_this_fit(), averaging=self)
         if self.start >= self.params["epochs"]:
             raise ValueError(
                 "`start` must be an epoch of this training. Pass one below "

@@ -1,0 +1,71 @@
+"""Which callbacks can't stand beside one another?"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+
+__all__ = ["check_ends", "check_neighbours", "check_rates", "restores_best"]
+
+# They set the optimizer's own rate, which no update uses beside a schedule.
+SETS_RATE = (
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ReduceLROnPlateau,
+)
+
+
+def check_neighbours(callbacks: Sequence[Any], names: Iterable[str]) -> None:
+    """Refuse what a schedule of these hyperparameters would make useless."""
+    if "learning_rate" in names:
+        check_rates(callbacks)
+    check_ends(callbacks)
+
+
+def check_rates(callbacks: Iterable[Any]) -> None:
+    """Refuse another callback's rates beside a schedule of the rate."""
+    for each in callbacks:
+        if isinstance(each, SETS_RATE):
+            name = type(each).__name__
+            raise ValueError(
+                "The learning rate must be set by one callback: beside a "
+                f"schedule no update would use that of {name}. Leave one of "
+                f"them out. Received: callbacks with {name}"
+            )
+
+
+def check_ends(
+    callbacks: Sequence[Any], averaging: Any = None, teller: Any = None
+) -> None:
+    """Refuse two callbacks that decide which weights a training ends with.
+
+    Args:
+        callbacks: Those of a `fit()`.
+        averaging: A `WeightAveraging` among them.
+        teller: One among them in whose turn another looks at the weights.
+    """
+    last = [c for c in callbacks if restores_best(c) or c is averaging]
+    swaps = [
+        (place, each)
+        for place, each in enumerate(callbacks)
+        if isinstance(each, keras.callbacks.SwapEMAWeights)
+    ]
+    # In front of those who look at the weights it may show them its own.
+    looking = [*last, teller]
+    for place, each in swaps:
+        behind = any(c is o for c in callbacks[:place] for o in looking)
+        if behind or not each.swap_on_epoch:
+            last.append(each)
+    if len(last) > 1:
+        names = " and ".join(type(each).__name__ for each in last)
+        first = "put `SwapEMAWeights(swap_on_epoch=True)` first, "
+        raise ValueError(
+            "One callback must decide which weights a training ends with. "
+            f"Leave the others out, {first if swaps else ''}or pass "
+            f"`restore_best_weights=False`. Received: callbacks with {names}"
+        )
+
+
+def restores_best(callback: Any) -> bool:
+    """Whether the training ends with the weights that it found best."""
+    stops = isinstance(callback, keras.callbacks.EarlyStopping)
+    return stops and bool(callback.restore_best_weights)
