@@ -16,6 +16,7 @@ __all__ = [
     "batches_of_this_fit",
     "begin_at",
     "callbacks_of_this_fit",
+    "flattened",
     "is_in_a_fit",
     "is_validated",
     "is_within_a_fit",
@@ -26,7 +27,16 @@ def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
     """All callbacks of the `fit()` that called, or none without one."""
     frame = inspect.currentframe()
     found = next(_held(frame, keras.callbacks.CallbackList), None)
-    return found.callbacks if found is not None else []
+    return flattened(found)
+
+
+def flattened(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """The callbacks in what `fit()` takes as such."""
+    found = []
+    for each in keras.tree.flatten(callbacks) if callbacks else []:
+        several = isinstance(each, keras.callbacks.CallbackList)
+        found += flattened(each.callbacks) if several else [each]
+    return found
 
 
 def batches_of_this_fit() -> int | None:

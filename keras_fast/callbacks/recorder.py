@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._fit import callbacks_of_this_fit
 from keras_fast._live import values
 from keras_fast._train_step import leave, unwatch, watch
 from keras_fast._unwrap import batches_per_update, innermost
@@ -21,7 +22,8 @@ class Recorder(keras.callbacks.Callback):
     Keras's `logs["loss"]` is a mean over the epoch so far; these are the
     losses themselves. At the end of an epoch the learning rate and momentum
     of its last update also enter `logs`, so `History` shows them, and so do
-    `CSVLogger` and `TensorBoard` that stand behind this callback.
+    `CSVLogger` and `TensorBoard` that stand behind this callback. Without it
+    `TensorBoard` shows the optimizer's own rate, which no update used.
 
     Args:
         loss: Which loss, where `train_step()` is your own and does not call
@@ -96,6 +98,9 @@ class Recorder(keras.callbacks.Callback):
         self._size = batches_per_update(self._optimizer)
         self._steps_per_execution = model.steps_per_execution
         self._clear()
+        for each in callbacks_of_this_fit():
+            if isinstance(each, keras.callbacks.TensorBoard):
+                _let_logs_count(each)
         watch(model, self, self._on_other_training, first=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -165,3 +170,14 @@ class Recorder(keras.callbacks.Callback):
         if self._batch is None:
             return self._batches[name]
         return by_update(self._batches[name], self._size, self._phase)
+
+
+def _let_logs_count(board: Any) -> None:
+    """TensorBoard would put the optimizer's own rate over that in the logs."""
+    collect = type(board)._collect_learning_rate
+
+    def with_those_used(logs: dict[str, Any]) -> dict[str, Any]:
+        used = {name: logs[name] for name in NAMES if name in logs}
+        return collect(board, logs) | used
+
+    board.__dict__["_collect_learning_rate"] = with_those_used

@@ -102,10 +102,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         if not model.optimizer.built:
             with scope(model):
                 model.optimizer.build(model.trainable_variables)
-        self._others = self._callbacks_to_save()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         discard_unfinished(self.path)
         self._batch = 0
+        self._others = self._callbacks_to_save()
         if self.path.exists():
             self._resume()
         self._random_state = random_state()
@@ -139,6 +139,18 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._signals.let_go()
         self._signals.deliver()  # while there is a file to go on from
         self.path.unlink(missing_ok=True)
+
+    def place(self) -> tuple[int, int]:
+        """Epoch and batch that the file goes on from, 0 and 0 without one."""
+        if not self.path.exists():
+            return 0, 0
+        _, note = read_kind(self.path, KIND)
+        return note["epoch"], note["batch"]
+
+    def go_on(self) -> None:
+        """A recipe calls this where the next `fit()` of a training begins."""
+        self._others = self._callbacks_to_save()
+        self._random_state = random_state()
 
     def _callbacks_to_save(self) -> list[Any]:
         given = callbacks_of_this_fit()

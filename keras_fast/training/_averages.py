@@ -76,6 +76,8 @@ class Averages(keras.callbacks.Callback):
         """`ResumableCheckpoint` asks for what there is to save."""
         if self._score is not None:
             store["score"] = np.array(self._score)
+        for name, value in self.kept.items():
+            store[f"kept/{name}"] = np.array(value, "float64")
         for name in ("hidden", "best"):
             for i, value in enumerate(getattr(self, f"_{name}") or []):
                 store[f"{name}{i}"] = value
@@ -85,6 +87,11 @@ class Averages(keras.callbacks.Callback):
         if "score" in store:
             accuracy, loss = store["score"].tolist()
             self._score = accuracy, loss
+        self.kept = {
+            key.removeprefix("kept/"): float(value)
+            for key, value in store.items()
+            if key.startswith("kept/")
+        }
         for name in ("hidden", "best"):
             count = sum(key.startswith(name) for key in store)
             values = [np.array(store[f"{name}{i}"]) for i in range(count)]

@@ -7,10 +7,17 @@ from typing import Any
 import keras
 
 from keras_fast._checks import shown
-from keras_fast._fit import batches_of_this_fit
+from keras_fast._fit import batches_of_this_fit, flattened
+from keras_fast.callbacks._neighbours import check_rates
 from keras_fast.callbacks.one_cycle import OneCycle
+from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
 
-__all__ = ["OneCycleBetween", "OneTraining", "check_fit_kwargs", "listed"]
+__all__ = [
+    "OneCycleBetween",
+    "OneTraining",
+    "check_callbacks",
+    "check_fit_kwargs",
+]
 
 Schedule = Callable[[float], float]
 
@@ -60,8 +67,9 @@ class OneTraining(keras.callbacks.CallbackList):
         epochs: int,
         verbose: Any,
     ):
+        given = flattened(callbacks)
         super().__init__(
-            [*listed(callbacks), history],
+            [*given, history],
             add_history=True,
             add_progbar=verbose != 0,
             model=model,
@@ -70,6 +78,9 @@ class OneTraining(keras.callbacks.CallbackList):
             verbose=verbose,
         )
         self._given = self.callbacks
+        self._checkpoints = [
+            each for each in given if isinstance(each, ResumableCheckpoint)
+        ]
         self._own: list[keras.callbacks.Callback] = []
         self._epochs = epochs
         self._begun = self._last = self.ended = False
@@ -90,11 +101,22 @@ class OneTraining(keras.callbacks.CallbackList):
             initial_epoch=first, epochs=last, callbacks=self, **fit_kwargs
         )
 
+    def is_past(self, epoch: int) -> bool:
+        """Whether a checkpoint goes on from behind this part's last epoch.
+
+        At its very end the part runs once more, with no epoch left: the file
+        has the variables of this part.
+        """
+        return any(each.place() > (epoch, 0) for each in self._checkpoints)
+
     def on_train_begin(self, logs: Any = None) -> None:
         # Keras tells `steps` only to a list that it makes itself.
         steps = batches_of_this_fit()
         self.set_params({**self.params, "steps": steps})
         self._tell(super().on_train_begin, logs, not self._begun)
+        if self._begun:
+            for each in self._checkpoints:
+                each.go_on()
         self._begun = True
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -108,13 +130,6 @@ class OneTraining(keras.callbacks.CallbackList):
             hook(logs)
         finally:
             self.callbacks = everyone
-
-
-def listed(callbacks: Any) -> list[keras.callbacks.Callback]:
-    """What `fit()` takes as `callbacks`: none, one, a list, or lists of it."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks.callbacks
-    return keras.tree.flatten(callbacks) if callbacks else []
 
 
 def check_fit_kwargs(
@@ -135,3 +150,16 @@ def check_fit_kwargs(
                 f"`{name}` must be an argument of this function or of `fit()`. "
                 f"Check its spelling. Received: {name}={shown(value)}"
             )
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Refuse what a training of several fits would make useless or wrong."""
+    given = flattened(callbacks)
+    check_rates(given)
+    if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in given):
+        raise ValueError(
+            "`callbacks` must not have a BackupAndRestore: it goes on with "
+            "one `fit()`, and this is a training of several. Use "
+            "`keras_fast.callbacks.ResumableCheckpoint`. Received: callbacks "
+            "with BackupAndRestore"
+        )

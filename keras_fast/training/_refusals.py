@@ -1,21 +1,23 @@
 """What does `fine_tune` refuse, before anything has trained?"""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_fast._batches import is_endless
+from keras_fast._fit import flattened
 from keras_fast._live import attach
 from keras_fast._rebind import check_rebindable
 from keras_fast._unwrap import chain
+from keras_fast.callbacks._neighbours import restores_best
 from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.param_scheduler import check_schedulable
-from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
+from keras_fast.callbacks.weight_averaging import WeightAveraging
 from keras_fast.layer_groups import UnknownOrder, can_train, default_groups
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
-from keras_fast.training._phases import listed
 
-__all__ = ["check_callbacks", "check_length", "check_model", "check_optimizer"]
+__all__ = ["check_ends", "check_length", "check_model", "check_optimizer"]
 
 
 def check_model(model: keras.Model) -> None:
@@ -32,22 +34,22 @@ def check_model(model: keras.Model) -> None:
     check_rebindable(model.optimizer, can_train(model))
 
 
-def check_callbacks(callbacks: Any, plan: Any) -> None:
-    """Refuse what would go on with a training and lose a part of it."""
-    for each in listed(callbacks):
-        backup = isinstance(each, keras.callbacks.BackupAndRestore)
-        if backup and plan.average:
+def check_ends(fit_kwargs: dict[str, Any]) -> None:
+    """Refuse callbacks that decide too which weights the model ends with."""
+    validation = fit_kwargs.get("validation_data")
+    share = fit_kwargs.get("validation_split")
+    # Those that can be read only once are not looked at, see `validated`.
+    best = share or not isinstance(validation, Iterator | None)
+    for each in flattened(fit_kwargs.get("callbacks")):
+        ends = restores_best(each) or isinstance(each, WeightAveraging)
+        swaps = isinstance(each, keras.callbacks.SwapEMAWeights)
+        if swaps or (best and ends):
             raise ValueError(
-                "`callbacks` must not have a BackupAndRestore where weights "
-                "are averaged: it would go on from the averages. Use "
-                "`keras_fast.callbacks.ResumableCheckpoint`, or pass "
-                f"`average=0`. Received: average={plan.average}"
-            )
-        if plan.frozen and (backup or isinstance(each, ResumableCheckpoint)):
-            raise ValueError(
-                f"`freeze_epochs` must be 0 with a {type(each).__name__}: it "
-                "goes on with one `fit()`, not with two. Leave out one of "
-                f"them. Received: freeze_epochs={plan.frozen}"
+                "`callbacks` must leave it to `fine_tune` which weights the "
+                "model ends with: averages, and the best ones if there are "
+                "validation data. Leave it out, or pass "
+                "`restore_best_weights=False`. Received: callbacks with "
+                f"{type(each).__name__}"
             )
 
 

@@ -30,10 +30,11 @@ from keras_fast.training._head import train_head, validated
 from keras_fast.training._phases import (
     OneCycleBetween,
     OneTraining,
+    check_callbacks,
     check_fit_kwargs,
 )
 from keras_fast.training._refusals import (
-    check_callbacks,
+    check_ends,
     check_length,
     check_model,
     check_optimizer,
@@ -88,7 +89,9 @@ def fine_tune(
        keep other data for a final test.
 
     Callbacks see one training: `freeze_epochs`, if any, then `epochs`. The
-    head's epochs on features come before it. Afterwards all layers are
+    head's epochs on features come before it. With `ResumableCheckpoint` among
+    them it goes on from an interruption, bit for bit; the head's epochs on
+    features run again. Afterwards all layers are
     trainable, except BatchNormalization in the base unless `train_batchnorm`
     is True.
 
@@ -130,7 +133,9 @@ def fine_tune(
 
     Raises:
         ValueError: An argument is out of its range, the model is not
-            compiled, or its optimizer has a rate for each group already.
+            compiled, its optimizer has a rate for each group already, or
+            a callback would have no effect, or take the place of the averages
+            or of the best weights.
 
     Warns:
         UserWarning: The features can't be computed once: the data can be read
@@ -165,7 +170,8 @@ def fine_tune(
         between("average", average, 0, 1),
     )
     check_fit_kwargs(fit_kwargs, ["initial_epoch"])
-    check_callbacks(fit_kwargs.get("callbacks"), plan)
+    check_callbacks(fit_kwargs.get("callbacks"))
+    check_ends(fit_kwargs)
     data = _without_split({"x": x, "y": y, **fit_kwargs})
     history = FineTuneHistory()
     if head_epochs:
@@ -187,7 +193,6 @@ def _head_first(
         history.head, history.linear = found
     except NoFeatures as reason:
         plan = plan._replace(frozen=max(plan.frozen, 1))
-        check_callbacks(data.get("callbacks"), plan)
         _warn(reason, plan.frozen)
     return plan
 
@@ -205,7 +210,7 @@ def _train(
     training = OneTraining(model, callbacks, history, last, verbose)
     cycle = functools.partial(OneCycleBetween, momentums=plan.momentums)
     try:
-        if frozen:
+        if frozen and not training.is_past(frozen):
             freeze(model, train_batchnorm=plan.train_batchnorm)
             head = cycle(0, frozen, plan.base_lr, pct_start=0.99)
             training.fit(0, frozen, head, **data)

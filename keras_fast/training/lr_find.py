@@ -10,11 +10,12 @@ import keras
 
 from keras_fast._checks import compiled, given, no_batch, verbosity, whole
 from keras_fast._progress import OneBar
+from keras_fast._fit import flattened
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
 from keras_fast.callbacks.lr_finder import LRFinderResult
-from keras_fast.training._phases import check_fit_kwargs, listed
+from keras_fast.training._phases import check_fit_kwargs
 from keras_fast.training._sweep import keep, reuse
 
 # The sweep decides these itself, or has no use for them.
@@ -91,7 +92,7 @@ def lr_find(
     )
     compiled(model)
     _check(x, fit_kwargs)
-    callbacks = [finder, *listed(fit_kwargs.pop("callbacks", None))]
+    callbacks = [finder, *flattened(fit_kwargs.pop("callbacks", None))]
     batches = num_steps * batches_per_update(model.optimizer)
     if verbose := verbosity(fit_kwargs.pop("verbose", 0)):
         callbacks.append(OneBar(batches, verbose))

@@ -6,9 +6,12 @@ from typing import Any
 import keras
 
 from keras_fast._checks import compiled, function, positive, several, whole
+from keras_fast._fit import flattened
+from keras_fast.callbacks import ResumableCheckpoint
 from keras_fast.training._phases import (
     OneCycleBetween,
     OneTraining,
+    check_callbacks,
     check_fit_kwargs,
 )
 from keras_fast.training.lr_find import lr_find
@@ -60,7 +63,8 @@ def progressive_resizing(
 
     Raises:
         ValueError: An argument is out of its range, there are not as many
-            epochs or rates as sizes, or the finder suggests no rate.
+            epochs or rates as sizes, the finder suggests no rate, or there is
+            a `BackupAndRestore`, or a `ResumableCheckpoint` and no `max_lr`.
         TypeError: `data` is no function.
 
     Examples:
@@ -92,8 +96,8 @@ def progressive_resizing(
     """
     compiled(model)
     function("data", data)
-    check_fit_kwargs(fit_kwargs, ["initial_epoch"])
     plan = _plan(sizes, epochs, max_lr)
+    _check_fit(fit_kwargs, plan)
     history = keras.callbacks.History()
     training = OneTraining(
         model,
@@ -102,23 +106,23 @@ def progressive_resizing(
         sum(length for _, length, _ in plan),
         fit_kwargs.get("verbose", "auto"),
     )
-    done = 0
+    last = 0
     for size, length, rate in plan:
+        first, last = last, last + length
+        if training.is_past(last):
+            continue
         x, y = _pair(data(size))
-        if rate is None:
-            found = {k: v for k, v in fit_kwargs.items() if k in FINDER}
-            rate = lr_find(model, x, y, **found).suggestion
+        rate = rate or _found(model, x, y, fit_kwargs)
         valid = validation_data
         valid = valid(size) if callable(valid) else valid
-        fit_kwargs |= {"x": x, "y": y, "validation_data": valid}
-        cycle = OneCycleBetween(done, last := done + length, rate)
-        training.fit(done, last, cycle, **fit_kwargs)
+        cycle = OneCycleBetween(first, last, rate)
+        given = {"x": x, "y": y, "validation_data": valid}
+        training.fit(first, last, cycle, **given, **fit_kwargs)
         for name, value in (("image_size", size), ("max_lr", rate)):
             column = history.history.setdefault(name, [])
-            column += [value] * (len(history.epoch) - done)
+            column += [value] * (len(history.epoch) - len(column))
         if training.ended:
             break
-        done = last
     return history
 
 
@@ -136,6 +140,30 @@ def _plan(
     rates = _each("max_lr", max_lr, len(sizes))
     rates = [r if r is None else positive("max_lr", r) for r in rates]
     return list(zip(sizes, lengths, rates, strict=True))
+
+
+def _check_fit(fit_kwargs: dict[str, Any], plan: list[Any]) -> None:
+    """Refuse, among others, to find a rate again within a training."""
+    check_fit_kwargs(fit_kwargs, ["initial_epoch", "x", "y"])
+    callbacks = fit_kwargs.get("callbacks")
+    check_callbacks(callbacks)
+    saved = any(
+        isinstance(each, ResumableCheckpoint) for each in flattened(callbacks)
+    )
+    if saved and any(rate is None for _, _, rate in plan):
+        raise ValueError(
+            "`max_lr` must be given with a ResumableCheckpoint: after an "
+            "interruption `lr_find` would find another rate. Pass one, or one "
+            "for each size. Received: max_lr=None"
+        )
+
+
+def _found(
+    model: keras.Model, x: Any, y: Any, fit_kwargs: dict[str, Any]
+) -> float:
+    """The rate that the sweep suggests."""
+    known = {k: v for k, v in fit_kwargs.items() if k in FINDER}
+    return lr_find(model, x, y, **known).suggestion
 
 
 def _each(name: str, value: Any, count: int) -> list[Any]:

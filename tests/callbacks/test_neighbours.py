@@ -58,8 +58,7 @@ def test_two_who_set_the_learning_rate(other, schedule, first):
         "The learning rate must be set by one callback: beside a schedule no "
         f"update would use that of {name}. Leave one of them out. Received: "
         f"callbacks with {name}",
-        # Keras takes lists in lists.
-        *([other, [schedule]] if first else [schedule, [other]]),
+        *([other, schedule] if first else [schedule, other]),
     )
 
 

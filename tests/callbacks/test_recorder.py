@@ -1,4 +1,5 @@
 import csv
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -151,3 +152,28 @@ def test_plots():
     fit(mlp(sgd()), *data(), OneCycle(0.05), recorder)
     assert recorder.plot().lines
     assert recorder.plot_schedule().lines
+
+
+@pytest.mark.tensorflow_only
+def test_tensorboard_shows_what_was_used(tmp_path):
+    import tensorflow as tf
+
+    board = keras.callbacks.TensorBoard(tmp_path, write_graph=False)
+    shown = []
+    # The scalars of tf.summary come with a package that is not here.
+    board._summary_module = SimpleNamespace(
+        create_file_writer=tf.summary.create_file_writer,
+        scalar=lambda name, value, step: shown.append((name, value)),
+    )
+    recorder = Recorder()
+    fit(mlp(sgd()), *data(), OneCycle(0.1), recorder, board)
+    for name, values in (
+        ("epoch_learning_rate", recorder.learning_rates),
+        ("epoch_momentum", recorder.momentums),
+    ):
+        found = [value for each, value in shown if each == name]
+        np.testing.assert_array_equal(found, values[9::10])
+    # Used again without a Recorder it is plain.
+    shown.clear()
+    fit(mlp(sgd()), *data(2), board, epochs=1)
+    assert dict(shown)["epoch_learning_rate"] == pytest.approx(0.05)

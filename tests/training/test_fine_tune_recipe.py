@@ -8,12 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 import keras_fast
 from keras_fast import fine_tune, split_head
-from keras_fast.callbacks import (
-    OneCycle,
-    Recorder,
-    ResumableCheckpoint,
-    WeightAveraging,
-)
+from keras_fast.callbacks import OneCycle, Recorder, WeightAveraging
 from keras_fast.training import _features
 
 JIT = BACKEND == "jax"
@@ -415,55 +410,6 @@ def test_afterwards_it_is_exported_and_tracked(average, tmp_path):
     right = model.predict(X, verbose=0)
     np.testing.assert_allclose(served.serve(X), right, atol=1e-5)
     tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
-
-
-class Stop(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("validation", [None, (TEST, Y_TEST)])
-@pytest.mark.parametrize("average", [0, 0.5])
-def test_a_resumable_checkpoint_goes_on_bit_for_bit(
-    tmp_path, average, validation
-):
-    arguments = {
-        "epochs": 4,
-        "base_lr": 0.02,
-        "average": average,
-        "validation_data": validation,
-    }
-    whole = classifier()
-    history = tune(whole, **arguments)
-
-    def checkpoint():
-        return ResumableCheckpoint(tmp_path / "training")
-
-    with pytest.raises(KeyboardInterrupt):
-        tune(classifier(), callbacks=[checkpoint(), Stop()], **arguments)
-    resumed = classifier()
-    rest = tune(resumed, callbacks=[checkpoint()], **arguments)
-    assert rest.epoch == [2, 3]
-    for a, b in zip(values(whole), values(resumed), strict=True):
-        np.testing.assert_array_equal(a, b)
-    if validation:
-        assert rest.history["val_loss"] == history.history["val_loss"][2:]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, r"Use `keras_fast\.callbacks\.ResumableCheckpoint`"),
-        ({"average": 0, "freeze_epochs": 1}, "`freeze_epochs` must be 0"),
-    ],
-)
-def test_a_backup_that_would_lose_something_is_refused(
-    tmp_path, arguments, message
-):
-    backup = keras.callbacks.BackupAndRestore(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        tune(classifier(), callbacks=[backup], **arguments)
 
 
 @pytest.mark.parametrize("validation", [None, (TEST, Y_TEST)])
