@@ -13,7 +13,13 @@ from keras.src.trainers.data_adapters.array_slicing import (
 from keras_fast._checks import no_batch
 from keras_fast._progress import counted
 
-__all__ = ["batches", "is_endless", "weighted_batches", "without_validation"]
+__all__ = [
+    "batches",
+    "has_length",
+    "is_endless",
+    "weighted_batches",
+    "without_validation",
+]
 
 
 def batches(
@@ -102,6 +108,15 @@ def is_endless(x: Any) -> bool:
         return x.num_batches is None
     # What tf.data calls infinite.
     return hasattr(x, "cardinality") and int(x.cardinality()) == -1
+
+
+def has_length(x: Any) -> bool:
+    """Whether `fit()` can know how many batches an epoch of it has."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches is not None
+    if hasattr(x, "cardinality"):
+        return int(x.cardinality()) >= 0
+    return not isinstance(x, Iterator)
 
 
 def _check_end(x: Any) -> None:

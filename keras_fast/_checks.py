@@ -31,6 +31,7 @@ __all__ = [
     "share",
     "shown",
     "string",
+    "unknown_length",
     "verbosity",
     "whole",
 ]
@@ -58,6 +59,17 @@ def no_batch(received: str) -> ValueError:
     return ValueError(
         "`x` must have at least one batch. Check the length of the data. "
         f"Received: {received} of no batch"
+    )
+
+
+def unknown_length(needed_by: str) -> ValueError:
+    """The error for data of which nobody knows how many batches there are."""
+    return ValueError(
+        f"The length of an epoch must be known for {needed_by}. Give a "
+        "`tf.data.Dataset` its length, `dataset.apply(tf.data.experimental."
+        "assert_cardinality(num_batches))`, or pass `steps_per_epoch` to "
+        "`fit()` with data that has no end, such as `dataset.repeat()`. "
+        "Received: steps_per_epoch=None"
     )
 
 

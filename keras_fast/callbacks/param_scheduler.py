@@ -6,7 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._checks import finite, function, not_empty, whole
+from keras_fast._checks import (
+    finite,
+    function,
+    not_empty,
+    unknown_length,
+    whole,
+)
 from keras_fast._fit import callbacks_of_this_fit
 from keras_fast._live import ROWS, Live, attach
 from keras_fast._train_step import follow, leave, unwatch, watch
@@ -33,8 +39,9 @@ class ParamScheduler(keras.callbacks.Callback):
     `mixed_float16` and `tf.distribute`. After `fit()` the optimizer has its
     own hyperparameters back.
 
-    An epoch must have a known length; where Keras can't know it, pass
-    `steps_per_epoch` to `fit()`. With `initial_epoch` and after
+    An epoch must have a known length; where Keras can't know it, say it with
+    `tf.data.experimental.assert_cardinality`, or repeat the data without end
+    and pass `steps_per_epoch` to `fit()`. With `initial_epoch` and after
     `BackupAndRestore` the schedule goes on where that epoch starts.
 
     A step of a training is a batch, also where `train_step()` is your own and
@@ -205,11 +212,7 @@ class ParamScheduler(keras.callbacks.Callback):
     def _count_batches(self) -> int:
         steps = self.params["steps"]
         if steps is None:
-            raise ValueError(
-                "The length of an epoch must be known for "
-                f"{type(self).__name__}. Pass `steps_per_epoch` to `fit()`, "
-                "or data with a length. Received: steps_per_epoch=None"
-            )
+            raise unknown_length(type(self).__name__)
         return steps * self.params["epochs"]
 
     def _accumulated(self, batch: int) -> int:

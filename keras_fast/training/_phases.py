@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from keras_fast._checks import shown
+from keras_fast._batches import has_length
+from keras_fast._checks import shown, unknown_length
 from keras_fast._fit import batches_of_this_fit, flattened
 from keras_fast.callbacks._neighbours import check_rates
 from keras_fast.callbacks.one_cycle import OneCycle
@@ -17,6 +18,7 @@ __all__ = [
     "OneTraining",
     "check_callbacks",
     "check_fit_kwargs",
+    "check_length",
 ]
 
 Schedule = Callable[[float], float]
@@ -163,3 +165,9 @@ def check_callbacks(callbacks: Any) -> None:
             "`keras_fast.callbacks.ResumableCheckpoint`. Received: callbacks "
             "with BackupAndRestore"
         )
+
+
+def check_length(recipe: str, x: Any, fit_kwargs: dict[str, Any]) -> None:
+    """Refuse data that no schedule can be laid over."""
+    if not has_length(x) and not fit_kwargs.get("steps_per_epoch"):
+        raise unknown_length(f"`{recipe}`")

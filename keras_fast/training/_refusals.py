@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 
-from keras_fast._batches import is_endless
 from keras_fast._fit import flattened
 from keras_fast._live import attach
 from keras_fast._rebind import check_rebindable
@@ -17,7 +16,7 @@ from keras_fast.callbacks.weight_averaging import WeightAveraging
 from keras_fast.layer_groups import UnknownOrder, can_train, default_groups
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
 
-__all__ = ["check_ends", "check_length", "check_model", "check_optimizer"]
+__all__ = ["check_ends", "check_model", "check_optimizer"]
 
 
 def check_model(model: keras.Model) -> None:
@@ -51,15 +50,6 @@ def check_ends(fit_kwargs: dict[str, Any]) -> None:
                 "`restore_best_weights=False`. Received: callbacks with "
                 f"{type(each).__name__}"
             )
-
-
-def check_length(x: Any, fit_kwargs: dict[str, Any]) -> None:
-    if is_endless(x) and not fit_kwargs.get("steps_per_epoch"):
-        raise ValueError(
-            "`steps_per_epoch` must be given, the data has no end. Pass the "
-            "number of batches in an epoch, or leave out its repeat(). "
-            "Received: steps_per_epoch=None"
-        )
 
 
 def check_optimizer(

@@ -32,10 +32,10 @@ from keras_fast.training._phases import (
     OneTraining,
     check_callbacks,
     check_fit_kwargs,
+    check_length,
 )
 from keras_fast.training._refusals import (
     check_ends,
-    check_length,
     check_model,
     check_optimizer,
 )
@@ -157,7 +157,7 @@ def fine_tune(
     """
     check_optimizer(compiled(model).optimizer, momentums)
     check_model(model)
-    check_length(given(x), fit_kwargs)
+    check_length("fine_tune", given(x), fit_kwargs)
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
     plan = _Plan(

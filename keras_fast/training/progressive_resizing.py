@@ -13,6 +13,7 @@ from keras_fast.training._phases import (
     OneTraining,
     check_callbacks,
     check_fit_kwargs,
+    check_length,
 )
 from keras_fast.training.lr_find import lr_find
 
@@ -111,7 +112,7 @@ def progressive_resizing(
         first, last = last, last + length
         if training.is_past(last):
             continue
-        x, y = _pair(data(size))
+        x, y = _pair(data(size), fit_kwargs)
         rate = rate or _found(model, x, y, fit_kwargs)
         valid = validation_data
         valid = valid(size) if callable(valid) else valid
@@ -179,7 +180,8 @@ def _each(name: str, value: Any, count: int) -> list[Any]:
     return values
 
 
-def _pair(data: Any) -> tuple[Any, Any]:
+def _pair(data: Any, fit_kwargs: dict[str, Any]) -> tuple[Any, Any]:
     if isinstance(data, tuple) and len(data) == 2:
         return data
+    check_length("progressive_resizing", data, fit_kwargs)
     return data, None

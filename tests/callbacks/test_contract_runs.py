@@ -85,6 +85,14 @@ def test_backup_and_restore(name, tmp_path):
     np.testing.assert_array_equal(weights(resumed), weights(whole))
 
 
+KNOWN = (
+    "Give a `tf.data.Dataset` its length, "
+    "`dataset.apply(tf.data.experimental.assert_cardinality(num_batches))`, "
+    "or pass `steps_per_epoch` to `fit()` with data that has no end, such as "
+    "`dataset.repeat()`. Received: steps_per_epoch=None"
+)
+
+
 @pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"LRFinder"}))
 def test_unknown_length(name):
     x, y = data()
@@ -103,12 +111,38 @@ def test_unknown_length(name):
             callbacks=[MAKE[name](UPDATES)],
         )
     assert str(caught.value) == (
-        f"The length of an epoch must be known for {name}. Pass "
-        "`steps_per_epoch` to `fit()`, or data with a length. Received: "
-        "steps_per_epoch=None"
+        f"The length of an epoch must be known for {name}. {KNOWN}"
     )
     for before, after in zip(start, state(model), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("way", ["known", "repeated"])
+def test_both_ways_to_a_known_length_lose_no_batch(way):
+    import tensorflow as tf
+
+    x, y = data(5)
+    whole = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    unknown = whole.filter(lambda x, y: True)
+    assert int(unknown.cardinality()) < 0
+    arguments = {}
+    if way == "known":
+        given = unknown.apply(tf.data.experimental.assert_cardinality(5))
+    else:
+        given, arguments = unknown.repeat(), {"steps_per_epoch": 5}
+    models = mlp(sgd()), mlp(sgd())
+    for model, batches in zip(models, (given, whole), strict=True):
+        model.fit(
+            batches,
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callbacks.OneCycle(0.1)],
+            **arguments,
+        )
+        arguments = {}
+    assert distance(*map(weights, models)) <= 1e-6
 
 
 @pytest.mark.parametrize("name", ["Recorder", "LRFinder"])

@@ -484,10 +484,19 @@ def test_a_subclassed_model_is_told_another_way():
         tune(model)
 
 
-@pytest.mark.tensorflow_only
-def test_data_without_end_want_steps_per_epoch():
-    import tensorflow as tf
-
-    endless = tf.data.Dataset.from_tensor_slices((X, Y)).batch(20).repeat()
-    with pytest.raises(ValueError, match="`steps_per_epoch` must be given"):
-        tune(classifier(), endless, None, batch_size=None)
+@pytest.mark.parametrize("how", ["endless", "unknown", "generator"])
+def test_data_must_have_a_length(how):
+    x = iter([(X, Y)])
+    if how != "generator":
+        tf = pytest.importorskip("tensorflow")
+        x = tf.data.Dataset.from_tensor_slices((X, Y)).batch(20)
+        x = x.repeat() if how == "endless" else x.filter(lambda x, y: True)
+    model = classifier()
+    before = values(model)
+    with pytest.raises(ValueError) as caught:
+        tune(model, x, None, batch_size=None)
+    assert str(caught.value).startswith(
+        "The length of an epoch must be known for `fine_tune`. Give a "
+    )
+    for value, old in zip(values(model), before, strict=True):
+        np.testing.assert_array_equal(value, old)

@@ -116,3 +116,13 @@ def test_bad_arguments_change_nothing(arguments, message):
 def test_data_must_be_a_function():
     with pytest.raises(TypeError, match="`data` must be callable"):
         progressive_resizing(classifier(), PICTURES, sizes=(8,), epochs=1)
+
+
+def test_data_must_have_a_length():
+    with pytest.raises(ValueError, match="known for `progressive_resizing`"):
+        progressive_resizing(
+            classifier(),
+            lambda size: iter([resized(size)]),
+            sizes=(8,),
+            epochs=1,
+        )
