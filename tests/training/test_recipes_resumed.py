@@ -59,8 +59,9 @@ def classifier(optimizer):
 
 
 # Three batches an epoch. Killed: in the frozen epoch; in the first epoch of
-# the second part, before a save and after one.
+# the second part, before a save; in its last, after one.
 WITH_AVERAGES = {
+    "base_lr": 2.0,  # so high that the last epoch is not the best
     "freeze_epochs": 1,
     "epochs": 2,
     "average": 0.5,
@@ -69,6 +70,7 @@ WITH_AVERAGES = {
 }
 # In the second of two frozen epochs, and in the second part.
 PLAIN = {
+    "base_lr": 0.05,
     "freeze_epochs": 2,
     "epochs": 1,
     "average": 0,
@@ -99,7 +101,7 @@ def averaging():
 @pytest.mark.parametrize(
     ("arguments", "optimizer", "others", "deaths"),
     [
-        (WITH_AVERAGES, adam, [], [3, 2, 3]),
+        (WITH_AVERAGES, adam, [], [3, 2, 6]),
         (PLAIN, with_its_own_average, [averaging], [5, 3]),
     ],
 )
@@ -112,7 +114,6 @@ def test_fine_tune_goes_on_bit_for_bit(
             model,
             *TRAIN,
             batch_size=20,
-            base_lr=0.05,
             callbacks=[*(make() for make in others), *callbacks],
             verbose=0,
             **arguments,
@@ -120,6 +121,8 @@ def test_fine_tune_goes_on_bit_for_bit(
         return state(model), history
 
     wanted, whole = go()
+    if "validation_data" in arguments:
+        assert whole.kept["loss"] != whole.history["val_loss"][-1]
     for death in deaths:
         with pytest.raises(Killed):
             go(ResumableCheckpoint(tmp_path / "save", save_freq=2), Kill(death))
