@@ -27,7 +27,8 @@ def check_model(model: keras.Model) -> None:
         raise ValueError(
             "`model` must be functional or Sequential, or its head can't be "
             "known. Build it that way, or train in parts: `freeze_to(model, "
-            "-1, groups)`, `fit()`, `unfreeze(model)`, `fit()`. Received: "
+            "-1, groups)` with lists of its layers from input to output, "
+            "`fit()`, `unfreeze(model)`, `fit()`. Received: "
             f"model={model.name} ({type(model).__name__})"
         ) from error
     check_rebindable(model.optimizer, can_train(model))
