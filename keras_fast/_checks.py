@@ -20,6 +20,7 @@ __all__ = [
     "fraction",
     "function",
     "given",
+    "known_length",
     "model",
     "no_batch",
     "non_negative",
@@ -31,7 +32,6 @@ __all__ = [
     "share",
     "shown",
     "string",
-    "unknown_length",
     "verbosity",
     "whole",
 ]
@@ -62,15 +62,17 @@ def no_batch(received: str) -> ValueError:
     )
 
 
-def unknown_length(needed_by: str) -> ValueError:
-    """The error for data of which nobody knows how many batches there are."""
-    return ValueError(
-        f"The length of an epoch must be known for {needed_by}. Give a "
-        "`tf.data.Dataset` its length, `dataset.apply(tf.data.experimental."
-        "assert_cardinality(num_batches))`, or pass `steps_per_epoch` to "
-        "`fit()` with data that has no end, such as `dataset.repeat()`. "
-        "Received: steps_per_epoch=None"
-    )
+def known_length(needed_by: str, steps: int | None) -> int:
+    """How many batches there are in an epoch."""
+    if steps is None:
+        raise ValueError(
+            f"The length of an epoch must be known for {needed_by}. Give a "
+            "`tf.data.Dataset` its length, `dataset.apply(tf.data.experimental."
+            "assert_cardinality(num_batches))`, or pass `steps_per_epoch` to "
+            "`fit()` with data that has no end, such as `dataset.repeat()`. "
+            "Received: steps_per_epoch=None"
+        )
+    return steps
 
 
 def path(name: str, value: Any) -> Any:

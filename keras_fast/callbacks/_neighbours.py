@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_fast._fit import callbacks_of_this_fit
+
 __all__ = ["check_ends", "check_neighbours", "check_rates", "restores_best"]
 
 # They set the optimizer's own rate, which no update uses beside a schedule.
@@ -14,8 +16,13 @@ SETS_RATE = (
 )
 
 
-def check_neighbours(callbacks: Sequence[Any], names: Iterable[str]) -> None:
-    """Refuse what a schedule of these hyperparameters would make useless."""
+def check_neighbours(names: Iterable[str]) -> None:
+    """Refuse what schedules of these hyperparameters would make useless.
+
+    Args:
+        names: Of the optimizer that the model is compiled with.
+    """
+    callbacks = callbacks_of_this_fit()
     if "learning_rate" in names:
         check_rates(callbacks)
     check_ends(callbacks)

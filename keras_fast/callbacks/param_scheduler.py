@@ -6,14 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._checks import (
-    finite,
-    function,
-    not_empty,
-    unknown_length,
-    whole,
-)
-from keras_fast._fit import callbacks_of_this_fit
+from keras_fast._checks import finite, function, known_length, not_empty, whole
 from keras_fast._live import ROWS, Live, attach
 from keras_fast._train_step import follow, leave, unwatch, watch
 from keras_fast._unwrap import (
@@ -143,7 +136,7 @@ class ParamScheduler(keras.callbacks.Callback):
             self.params["epochs"],
         )
         self._check(functions)
-        check_neighbours(callbacks_of_this_fit(), functions)
+        check_neighbours(functions if optimizer is model.optimizer else ())
         self._rows_of = {
             name: self._rows(name, schedule)
             for name, schedule in functions.items()
@@ -210,9 +203,7 @@ class ParamScheduler(keras.callbacks.Callback):
         return self._schedules
 
     def _count_batches(self) -> int:
-        steps = self.params["steps"]
-        if steps is None:
-            raise unknown_length(type(self).__name__)
+        steps = known_length(type(self).__name__, self.params["steps"])
         return steps * self.params["epochs"]
 
     def _accumulated(self, batch: int) -> int:

@@ -116,11 +116,13 @@ class SGDR(ParamScheduler):
         super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, logs)
         # Whether a cycle ends with the epoch is for on_epoch_end to say.
         done = self._epoch + (batch + 1) / self.params["steps"]
         self._end_cycles(min(done, self._epoch + 1 - 1e-6), logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
         self._end_cycles(epoch + 1, logs)
 
     def _end_cycles(self, epochs: float, logs: Any) -> None:

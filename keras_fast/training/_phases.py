@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_fast._batches import has_length
-from keras_fast._checks import shown, unknown_length
+from keras_fast._checks import known_length, shown
 from keras_fast._fit import batches_of_this_fit, flattened
 from keras_fast.callbacks._neighbours import check_rates
 from keras_fast.callbacks.one_cycle import OneCycle
@@ -169,5 +169,5 @@ def check_callbacks(callbacks: Any) -> None:
 
 def check_length(recipe: str, x: Any, fit_kwargs: dict[str, Any]) -> None:
     """Refuse data that no schedule can be laid over."""
-    if not has_length(x) and not fit_kwargs.get("steps_per_epoch"):
-        raise unknown_length(f"`{recipe}`")
+    if not has_length(x):
+        known_length(f"`{recipe}`", fit_kwargs.get("steps_per_epoch"))

@@ -176,3 +176,17 @@ class Taken(keras.callbacks.Callback):
 
     def on_cycle_end(self, cycle, logs):
         self.seen.append(weights(self.model))
+
+
+@pytest.mark.tensorflow_only
+def test_an_optimizer_that_does_not_update():
+    class Idle(keras.Sequential):
+        def train_step(self, batch):
+            return {
+                "loss": self.compute_loss(y=batch[1], y_pred=self(batch[0]))
+            }
+
+    model = Idle(mlp(sgd()).layers)
+    model.compile(sgd(), "mse")
+    with pytest.raises(ValueError, match="must update in `train_step\\(\\)`"):
+        fit(model, *data(), SGDR(0.1))
