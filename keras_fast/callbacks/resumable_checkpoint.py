@@ -140,14 +140,14 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._signals.deliver()  # while there is a file to go on from
         self.path.unlink(missing_ok=True)
 
-    def place(self) -> tuple[int, int]:
+    def _place(self) -> tuple[int, int]:
         """Epoch and batch that the file goes on from, 0 and 0 without one."""
         if not self.path.exists():
             return 0, 0
         _, note = read_kind(self.path, KIND)
         return note["epoch"], note["batch"]
 
-    def go_on(self) -> None:
+    def _go_on(self) -> None:
         """A recipe calls this where the next `fit()` of a training begins."""
         self._others = self._callbacks_to_save()
         self._random_state = random_state()

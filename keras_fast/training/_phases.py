@@ -109,7 +109,7 @@ class OneTraining(keras.callbacks.CallbackList):
         At its very end the part runs once more, with no epoch left: the file
         has the variables of this part.
         """
-        return any(each.place() > (epoch, 0) for each in self._checkpoints)
+        return any(each._place() > (epoch, 0) for each in self._checkpoints)
 
     def on_train_begin(self, logs: Any = None) -> None:
         # Keras tells `steps` only to a list that it makes itself.
@@ -118,7 +118,7 @@ class OneTraining(keras.callbacks.CallbackList):
         self._tell(super().on_train_begin, logs, not self._begun)
         if self._begun:
             for each in self._checkpoints:
-                each.go_on()
+                each._go_on()
         self._begun = True
 
     def on_train_end(self, logs: Any = None) -> None:
