@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from keras_fast._checks import compiled, given, no_batch, verbosity, whole
-from keras_fast._progress import OneBar
 from keras_fast._fit import flattened
+from keras_fast._progress import OneBar
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
 from keras_fast.callbacks import LRFinder
