@@ -127,6 +127,7 @@ def _trace(model: keras.Model, batch: Any) -> None:
     """Build as `fit()` does there: by a trace, in which nothing is computed."""
     parts = [model._compile_loss, model._compile_metrics, model.optimizer]
     layers = model._flatten_layers()
+    model.metrics  # noqa: B018  `fit()` looks at them first; some are made then
     if all(part.built for part in [*layers, *parts] if part is not None):
         return
     import tensorflow as tf

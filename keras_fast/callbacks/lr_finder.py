@@ -119,10 +119,14 @@ class LRFinder(ParamScheduler):
         stop_factor: Stop when the smoothed loss is above its lowest value by
             this factor.
         smoothing: Weight of the past in the smoothed loss, from 0 to below 1.
+        loss: Which loss, where `train_step()` is your own: see `Recorder`.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
 
     Raises:
         ValueError: An argument is out of its range, or `start_lr` is not
-            below `end_lr`.
+            below `end_lr`. When the first batch ends: `train_step()` returns
+            no such loss, or does not use the optimizer.
 
     Examples:
         >>> from keras_fast.callbacks import LRFinder
@@ -147,6 +151,8 @@ class LRFinder(ParamScheduler):
         num_steps: int = 100,
         stop_factor: float = 4.0,
         smoothing: float = 0.98,
+        loss: str = "loss",
+        optimizer: keras.optimizers.Optimizer | None = None,
     ):
         start_lr = positive("start_lr", start_lr)
         end_lr = positive("end_lr", end_lr)
@@ -159,8 +165,9 @@ class LRFinder(ParamScheduler):
         self.stop_factor = at_least("stop_factor", stop_factor, 1)
         self.smoothing = share("smoothing", smoothing, 0.98)
         self._sweep = partial(exponential, start=start_lr, end=end_lr)
+        self.loss = loss
         self._losses: Any = None
-        super().__init__(learning_rate=self._sweep)
+        super().__init__(optimizer=optimizer, learning_rate=self._sweep)
 
     @property
     def result(self) -> LRFinderResult:
@@ -188,7 +195,7 @@ class LRFinder(ParamScheduler):
         return attributes
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._tape = LossTape.of(self.model)
+        self._tape = LossTape.of(self.model, self.loss)
         self._tape.take()  # those of earlier trainings
         super().on_train_begin(logs)
         self._losses = np.empty(0)
@@ -196,6 +203,8 @@ class LRFinder(ParamScheduler):
         self._broken = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, logs)
+        self._tape.check()
         self._executions += 1
         done = self._executions * self._steps_per_execution
         if done >= self._num_batches or self._executions % LOOK_EVERY == 0:

@@ -43,6 +43,8 @@ def lr_find(
     end_lr: float = 10.0,
     num_steps: int = 100,
     stop_factor: float = 4.0,
+    loss: str = "loss",
+    optimizer: keras.optimizers.Optimizer | None = None,
     **fit_kwargs: Any,
 ) -> LRFinderResult:
     """Sweep the learning rate, suggest one, and leave the model as it was.
@@ -64,6 +66,11 @@ def lr_find(
         num_steps: Updates in the sweep.
         stop_factor: Stop when the smoothed loss is above its lowest value by
             this factor.
+        loss: Which loss, where `train_step()` is your own and does not call
+            `compute_loss()`: the name of what it returns. A running mean, as
+            metrics give it, is taken apart into the losses of the batches.
+        optimizer: Which optimizer, where the model has several; if None, the
+            one that the model is compiled with.
         **fit_kwargs: Passed on to `fit()`: `batch_size`, `sample_weight`,
             `class_weight`, `steps_per_epoch`, `callbacks`, ... `verbose=1`
             shows one bar over the sweep; without it nothing is shown.
@@ -73,8 +80,9 @@ def lr_find(
 
     Raises:
         ValueError: An argument is out of its range, the model is not
-            compiled, there is no data, or an argument of `fit()` that makes
-            no sense here.
+            compiled, there is no data, an argument of `fit()` makes no sense
+            here, or `train_step()` has no such loss or does not use the
+            optimizer.
 
     Examples:
         >>> result = keras_fast.lr_find(model, x, y, batch_size=16)
@@ -88,12 +96,17 @@ def lr_find(
     - fastai 2.8, `lr_find`
     """
     finder = LRFinder(
-        start_lr, end_lr, num_steps=num_steps, stop_factor=stop_factor
+        start_lr,
+        end_lr,
+        num_steps=num_steps,
+        stop_factor=stop_factor,
+        loss=loss,
+        optimizer=optimizer,
     )
     compiled(model)
     _check(x, fit_kwargs)
     callbacks = [finder, *flattened(fit_kwargs.pop("callbacks", None))]
-    batches = num_steps * batches_per_update(model.optimizer)
+    batches = num_steps * batches_per_update(optimizer or model.optimizer)
     if verbose := verbosity(fit_kwargs.pop("verbose", 0)):
         callbacks.append(OneBar(batches, verbose))
     batch = None

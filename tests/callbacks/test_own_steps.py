@@ -120,7 +120,7 @@ if BACKEND == "tensorflow":
         losses = []
         for k in range(20):
             for optimizer, values in rates(model):
-                optimizer.learning_rate = values[k]
+                optimizer.learning_rate = values[min(k, len(values) - 1)]
             rows = slice(4 * k % 40, 4 * k % 40 + 4)
             batch = tf.constant(x[rows]), tf.constant(y[rows])
             logs = model.train_step(batch)
@@ -195,6 +195,36 @@ def test_the_finder_takes_a_loss_of_the_step():
     )[1]
     assert len(found.losses) >= 20
     np.testing.assert_allclose(found.losses[:20], reference, rtol=1e-4)
+
+
+@tensorflow
+def test_the_finder_sweeps_one_of_two_optimizers():
+    model = of(Pair)
+    pair(model)
+    before = weights(model)
+    found = keras_fast.lr_find(
+        model,
+        *data(),
+        loss="g_loss",
+        optimizer=model.second,
+        batch_size=4,
+        num_steps=20,
+        shuffle=False,
+    )
+    assert distance(weights(model), before) == 0
+
+    def rates(model):
+        return [(model.second, found.learning_rates)]
+
+    _, losses = by_hand(Pair, rates, pair)
+    count = len(found.losses)
+    np.testing.assert_allclose(found.losses, losses[:count], rtol=1e-4)
+    # As if there had been no sweep.
+    reference = of(Pair)
+    pair(reference)
+    for each in model, reference:
+        fit(each, *data(), epochs=1)
+    assert distance(weights(model), weights(reference)) == 0
 
 
 def pair(model):
