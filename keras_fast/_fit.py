@@ -74,6 +74,9 @@ def is_within_a_fit(
 ) -> bool:
     """Whether this training was begun within a `fit()` with this callback.
 
+    Or between two of the several that are one training to the callback: its
+    list says of itself that it `goes_on`.
+
     Args:
         callback: A callback.
         training: The frame of the `fit()` or `train_on_batch()` that begins.
@@ -81,10 +84,12 @@ def is_within_a_fit(
     frame = training.f_back if training is not None else None
     while frame is not None:
         held = list(frame.f_locals.values())
-        if any(isinstance(value, EpochIterator) for value in held) and any(
+        trains = any(isinstance(value, EpochIterator) for value in held)
+        if any(
             each is callback
             for value in held
             if isinstance(value, keras.callbacks.CallbackList)
+            and (trains or getattr(value, "goes_on", False))
             for each in value.callbacks
         ):
             return True

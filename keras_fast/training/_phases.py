@@ -103,6 +103,11 @@ class OneTraining(keras.callbacks.CallbackList):
             initial_epoch=first, epochs=last, callbacks=self, **fit_kwargs
         )
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the training has begun and not ended, also between fits."""
+        return self._begun and not self.ended
+
     def is_past(self, epoch: int) -> bool:
         """Whether a checkpoint goes on from behind this part's last epoch.
 

@@ -8,7 +8,12 @@ from sklearn.linear_model import LogisticRegression
 
 import keras_fast
 from keras_fast import fine_tune, split_head
-from keras_fast.callbacks import OneCycle, Recorder, WeightAveraging
+from keras_fast.callbacks import (
+    OneCycle,
+    ParamScheduler,
+    Recorder,
+    WeightAveraging,
+)
 from keras_fast.training import _features
 
 JIT = BACKEND == "jax"
@@ -224,6 +229,20 @@ def test_to_its_callbacks_it_is_one_training(frozen):
     assert len(recorder.learning_rates) == 3 * epochs
     assert history.epoch == [*range(epochs)]
     assert len(history.history["loss"]) == epochs
+
+
+def test_a_schedule_of_the_users_goes_through_all_parts():
+    schedule = ParamScheduler(momentum=lambda progress: 0.5 + 0.4 * progress)
+    recorder = Recorder()
+    tune(
+        classifier(),
+        freeze_epochs=1,
+        head_epochs=0,
+        momentums=None,
+        callbacks=[schedule, recorder],
+    )
+    wanted = 0.5 + 0.4 * np.arange(9) / 9
+    np.testing.assert_allclose(recorder.momentums, wanted, rtol=1e-6)
 
 
 def test_a_callback_that_stops_in_the_frozen_part_stops_it_all():
