@@ -105,24 +105,25 @@ def lr_find(
     )
     compiled(model)
     _check(x, fit_kwargs)
-    callbacks = [finder, *flattened(fit_kwargs.pop("callbacks", None))]
     batches = num_steps * batches_per_update(optimizer or model.optimizer)
+    callbacks = [finder, *flattened(fit_kwargs.pop("callbacks", None))]
     if verbose := verbosity(fit_kwargs.pop("verbose", 0)):
         callbacks.append(OneBar(batches, verbose))
+    # Enough for one batch an epoch: the finder stops.
+    fit_kwargs |= {"epochs": batches, "callbacks": callbacks, "verbose": 0}
+    return _swept(model, finder, x, y, fit_kwargs)
+
+
+def _swept(
+    model: keras.Model, finder: LRFinder, x: Any, y: Any, fit_kwargs: dict
+) -> LRFinderResult:
+    """What a `fit()` with this finder finds; it leaves no trace."""
     batch = None
     if isinstance(x, Iterator):
         batch, x = _endless(x)
     with preserved(model, batch, x=x, y=y, **fit_kwargs), _without_warnings():
         parts = reuse(model)
-        model.fit(
-            x,
-            y,
-            # Enough for one batch an epoch: the finder stops.
-            epochs=batches,
-            callbacks=callbacks,
-            verbose=0,
-            **fit_kwargs,
-        )
+        model.fit(x, y, **fit_kwargs)
         result, kept = finder.result, keep(model, parts)
     model.__dict__.update(kept)
     if not len(result.losses) and result.stop_reason == "stopped":
