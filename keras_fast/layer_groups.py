@@ -165,7 +165,9 @@ def _walk(
             "`model` must be functional or Sequential, and so must the models "
             "in it: the order of a subclassed model's layers is known to its "
             "`call()` alone. Pass `groups`, lists of its layers from input to "
-            f"output. Received: model={model.name} "
+            "output, as `freeze_to(model, -1, groups)` and "
+            "`layer_multipliers(model, rates, groups)` take them. "
+            f"Received: model={model.name} "
             f"({type(model).__name__})"
         )
     for layer in model.layers:

@@ -190,8 +190,9 @@ def test_subclassed_model_is_refused(nested):
     assert str(caught.value) == (
         "`model` must be functional or Sequential, and so must the models in "
         "it: the order of a subclassed model's layers is known to its `call()` "
-        "alone. Pass `groups`, lists of its layers from input to output. "
-        "Received: model=mine (Subclassed)"
+        "alone. Pass `groups`, lists of its layers from input to output, as "
+        "`freeze_to(model, -1, groups)` and `layer_multipliers(model, rates, "
+        "groups)` take them. Received: model=mine (Subclassed)"
     )
 
 
