@@ -187,13 +187,6 @@ class LRFinder(ParamScheduler):
             suggestions=suggest(rates, losses, self.num_steps),
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the model: a copy keeps what the sweep found."""
-        attributes = {**self.__dict__, "_model": None}
-        for name in ("_live", "_rows_of", "_tape"):
-            attributes.pop(name, None)
-        return attributes
-
     def on_train_begin(self, logs: Any = None) -> None:
         self._tape = LossTape.of(self.model, self.loss)
         self._tape.take()  # those of earlier trainings

@@ -21,6 +21,8 @@ from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
 NAMES = ("learning_rate", "momentum", "beta_2", "weight_decay")
+# Attributes that a copy has no use for.
+OF_A_FIT = ("_live", "_rows_of", "_tape", "_listeners")
 
 
 class ParamScheduler(keras.callbacks.Callback):
@@ -121,6 +123,11 @@ class ParamScheduler(keras.callbacks.Callback):
     ) -> Any:
         """Draw `curve` and return the matplotlib `Axes`."""
         return plot_schedule(self.curve(num_updates, epochs), ax=ax)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what belongs to a fit."""
+        state = {**self.__dict__, "_model": None}
+        return {k: v for k, v in state.items() if k not in OF_A_FIT}
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model

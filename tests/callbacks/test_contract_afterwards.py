@@ -1,6 +1,8 @@
 """What does a callback leave behind?"""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from functools import cache
@@ -12,6 +14,7 @@ from contract import (
     MAKE,
     UPDATES,
     every_callback,
+    every_scheduler,
     expected,
     trained,
 )
@@ -71,6 +74,20 @@ def test_another_schedule_and_a_plain_fit_do_not_trace():
     fit(model, *data(2), callbacks.FlatCosine(0.1))
     fit(model, *data(2))
     assert counted.traces == traces
+
+
+@every_scheduler
+def test_a_used_schedule_can_be_copied(name):
+    model, _ = counting()
+    callback = MAKE[name](4)
+    fit(model, *data(2), callback)
+    for other in copy.deepcopy(callback), pickle.loads(pickle.dumps(callback)):
+        assert other.model is None
+        wanted = callback.curve(6, epochs=2)
+        assert {k: v.tolist() for k, v in other.curve(6, epochs=2).items()} == {
+            k: v.tolist() for k, v in wanted.items()
+        }
+        fit(model, *data(2), other)
 
 
 def hyperparameters(optimizer):
