@@ -20,6 +20,7 @@ __all__ = [
     "is_in_a_fit",
     "is_validated",
     "is_within_a_fit",
+    "trains_already",
 ]
 
 
@@ -97,6 +98,22 @@ def is_within_a_fit(
     return False
 
 
+def trains_already(callback: keras.callbacks.Callback) -> bool:
+    """Whether a `fit()` around the one that called has this callback too."""
+    lists = [
+        value
+        for held in _fits(inspect.currentframe())
+        for value in held
+        if isinstance(value, keras.callbacks.CallbackList)
+    ]
+    return any(
+        each is callback
+        for around in lists[1:]
+        if around is not lists[0]
+        for each in around.callbacks
+    )
+
+
 def begin_at(batch: int, then: Callable[[Any], None]) -> None:
     """Have the `fit()` that called begin its first epoch at this batch.
 
@@ -122,6 +139,15 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
             yield first, last, batches
 
     epoch.__dict__["_enumerate_iterator"] = enumerate_the_rest
+
+
+def _fits(frame: FrameType | None) -> Iterator[list[Any]]:
+    """Local variables of the frames that train, from the inside out."""
+    while frame is not None:
+        held = list(frame.f_locals.values())
+        if any(isinstance(value, EpochIterator) for value in held):
+            yield held
+        frame = frame.f_back
 
 
 def _held(frame: FrameType | None, kind: type) -> Iterator[Any]:

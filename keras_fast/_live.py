@@ -38,6 +38,7 @@ __all__ = [
     "attach",
     "carried",
     "detach",
+    "own",
     "values",
 ]
 
@@ -66,7 +67,8 @@ class Live:
         }
         self.schedules: dict[str, Callable[[int, int], np.ndarray]] = {}
         self.start = 0  # the batch of row 0
-        self.used = False  # whether the step that was traced updates with it
+        self.used = False  # by a train step that it follows
+        self.called = False  # by anyone
         self._steps = 0  # that are under way: one a replica
         self._borrowers = 0  # one a replica
         empty = np.zeros((ROWS, 2 * len(self.columns)))
@@ -137,6 +139,7 @@ class Live:
 
     def before(self, model: keras.Model) -> None:
         """Nothing: the row is read where it is used."""
+        return
 
     def after(self, logs: Any, before: Any, seen: Any) -> None:
         self.position.assign_add(one_after(seen))
@@ -147,6 +150,7 @@ class Live:
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         plain = type(self.optimizer).apply
+        self.called = True
         if not self._steps:
             return plain(self.optimizer, grads, trainable_variables)
         self.used = True
@@ -214,11 +218,17 @@ def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
     live = optimizer.__dict__.get("_live")
     if live is not None and name in live.schedules:
         return live.schedules[name](start, stop)
-    own = optimizer.__dict__.get(_attribute(optimizer, name), np.nan)
-    if callable(own):  # a LearningRateSchedule
-        own = optimizer.learning_rate
-    own = own.numpy() if isinstance(own, keras.Variable) else own
-    return np.full(stop - start, np.nan if own is None else float(own))
+    return np.full(stop - start, own(optimizer, name))
+
+
+def own(optimizer: Any, name: str) -> float:
+    """The optimizer's own hyperparameter now, NaN where there is none."""
+    number = optimizer.__dict__.get(_attribute(optimizer, name))
+    if callable(number):  # a LearningRateSchedule
+        number = optimizer.learning_rate
+    if isinstance(number, keras.Variable):
+        number = number.numpy()
+    return np.nan if number is None else float(number)
 
 
 def _hook(optimizer: Any, live: Live) -> None:

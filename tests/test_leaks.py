@@ -134,7 +134,13 @@ def plots():
     plt.close("all")
 
 
+def stop_at_a_cycle():
+    stops = [callbacks.SGDR(0.01), callbacks.CycleStopping("loss")]
+    fit(trained(), *data(4), *stops, epochs=2)
+
+
 CALLS = {
+    "CycleStopping": stop_at_a_cycle,
     "lr_find": sweep,
     "freeze": freeze_and_unfreeze,
     "groups": groups,

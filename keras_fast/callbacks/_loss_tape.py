@@ -7,7 +7,6 @@ what that step returns; the mean that may be is undone.
 """
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +14,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fast._live import attach
+from keras_fast._live import attach, own
 from keras_fast._train_step import follow, followers, one_after
-from keras_fast._unwrap import replicas, scope, stateless
+from keras_fast._unwrap import (
+    chain,
+    optimizers_of,
+    replicas,
+    scope,
+    stateless,
+)
 
 __all__ = ["LossTape", "by_update"]
 
@@ -34,18 +39,18 @@ class LossTape:
 
     def __init__(self, model: keras.Model, loss: str):
         self.loss = loss
-        self.returned: list[str] | None = None  # by a step without that loss
+        self.returned: list[str] = []  # by a step of the user's own
+        self.momentums: dict[int, Any] = {}  # of optimizers, as traced
         self._model = model
         self._replicas = replicas(model)
         self._steps = 0  # that are under way: one a replica
-        self._of_step = threading.local()  # a thread each
         self._places = ops.arange(ROWS, dtype="int32")
         with scope(model):
             # Replicas hold shares of one loss, to be added up; they all count.
             self.losses = _variable(np.zeros(ROWS), "losses", "float32", "sum")
             self.count = _variable(0, "count", "int32", "only_first_replica")
-            # Losses that were taken off the tape.
-            self.read = _variable(0, "read", "int32", "only_first_replica")
+            # The count when this step began: it has a loss, or none yet.
+            self.begun = _variable(0, "begun", "int32", "only_first_replica")
 
     @classmethod
     def of(cls, model: keras.Model, loss: str = "loss") -> "LossTape":
@@ -55,13 +60,13 @@ class LossTape:
         if tape is None:
             tape = cls(model, loss)
         live = attach(model.optimizer)
-        live.carry([tape.losses, tape.count, tape.read])
+        live.carry([tape.losses, tape.count, tape.begun])
         follow(model, tape)
         return tape
 
-    def check(self) -> None:
-        """Refuse a train step that has told no loss."""
-        if self.returned is not None:
+    def check(self, start: int) -> None:
+        """Refuse a train step that has told no loss since then."""
+        if self.end() == start:
             raise ValueError(
                 "`loss` must be one of what `train_step()` returns, where that "
                 "does not call `compute_loss()`. Pass the name of one, a "
@@ -71,46 +76,54 @@ class LossTape:
 
     @contextlib.contextmanager
     def during(self) -> Iterator[None]:
-        self._of_step.loss, self._of_step.is_written = None, False
         if not self._steps:
+            self._heard: Any = None
             self._listen()
         self._steps += 1
         try:
             yield
         finally:
             self._steps -= 1
-            if not self._steps:
+            if not self._steps and self._listens_to is not None:
                 self._listens_to.__dict__.pop(self._method, None)
 
     def before(self, model: keras.Model) -> list[tuple[Any, Any]]:
         """Sum and number in each running mean of a step of the user's own."""
-        if type(model).train_step is keras.Model.train_step:
+        for optimizer in optimizers_of(model):
+            leaf = chain(optimizer)[-1]
+            self.momentums[id(leaf)] = own(leaf, "momentum")
+        self.begun.assign(self.count)
+        if not self._is_own():
             return []
         return [_sum_and_count(mean) for mean in _means(model)]
 
     def after(self, logs: Any, before: Any, seen: Any) -> None:
-        if self._of_step.is_written:
-            return
-        loss = self._of_step.loss
-        if loss is None:
-            names = sorted(logs) if isinstance(logs, dict) else []
-            if self.loss not in names:
-                self.returned = names
-                return
-            loss = self._of_batch(logs[self.loss], before) / self._replicas
-        self._write(loss)
+        if stateless():
+            self.begun.assign(self.count)
+        if stateless() and self._heard is not None:
+            self._write(self._heard)
+        elif self._is_own():
+            self.returned = sorted(logs) if isinstance(logs, dict) else []
+            if self.loss in self.returned:
+                loss = self._of_batch(logs[self.loss], before)
+                self._write(loss / self._replicas)
 
     def follows(self, model: keras.Model) -> bool:
         return True
 
-    def take(self) -> np.ndarray:
-        """The losses since the last call, (n,) float64."""
-        count = int(self.count.numpy())
-        read = int(self.read.numpy())
-        rows = np.arange(max(read, count - ROWS), count) % ROWS
-        self.read.assign(count)
+    def end(self) -> int:
+        """How many losses there were."""
+        return int(self.count.numpy())
+
+    def since(self, start: int) -> np.ndarray:
+        """The losses since there were so many, (n,) float64."""
+        rows = np.arange(max(start, self.end() - ROWS), self.end()) % ROWS
         losses = np.asarray(self.losses.numpy())
         return losses[rows].astype("float64")
+
+    def _is_own(self) -> bool:
+        """Whether the train step is the user's own."""
+        return type(self._model).train_step is not keras.Model.train_step
 
     def _listen(self) -> None:
         """Hear of the loss where it is computed."""
@@ -122,29 +135,27 @@ class LossTape:
             if stateless()
             else (model, "compute_loss")
         )
+        if self.loss != "loss":
+            self._listens_to = None
+        if self._listens_to is None:
+            return
         plain = getattr(self._listens_to, self._method)
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
             loss = plain(*args, **kwargs)
             # At once: a `tf.function` of the user's may be around it.
-            if not self._is_known() and loss is not None:
-                self._of_step.is_written = True
+            if loss is not None:
                 self._write(loss)
             return loss
 
         def update_state(loss: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._is_known():
-                self._of_step.loss = loss
+            self._heard = loss if self._heard is None else self._heard
             return plain(loss, *args, **kwargs)
 
-        if self.loss == "loss" and self._listens_to is not None:
-            # Not setattr: Keras would track it as state.
-            self._listens_to.__dict__[self._method] = (
-                update_state if stateless() else compute_loss
-            )
-
-    def _is_known(self) -> bool:
-        return self._of_step.is_written or self._of_step.loss is not None
+        # Not setattr: Keras would track it as state.
+        self._listens_to.__dict__[self._method] = (
+            update_state if stateless() else compute_loss
+        )
 
     def _of_batch(self, logged: Any, before: list[tuple[Any, Any]]) -> Any:
         """The loss of a batch, where a mean since the epoch began is logged."""
@@ -158,11 +169,17 @@ class LossTape:
         return loss
 
     def _write(self, loss: Any) -> None:
+        """Put a loss on the tape, if it is the first of its step."""
+        # The step decides, not its trace: a `tf.function` may be traced twice,
+        # or not now.
+        first = ops.equal(self.count, self.begun)
         here = ops.equal(self._places, ops.mod(self.count, ROWS))
         loss = ops.cast(ops.stop_gradient(loss), self.losses.dtype)
         losses = ops.convert_to_tensor(self.losses)
+        here = ops.logical_and(here, first)
         self.losses.assign(ops.where(here, loss, losses))
-        self.count.assign(ops.add(self.count, one_after(loss)))
+        more = ops.where(first, one_after(loss), 0)
+        self.count.assign(ops.add(self.count, more))
 
 
 def by_update(losses: np.ndarray, size: int, phase: int = 0) -> np.ndarray:

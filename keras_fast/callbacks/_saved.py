@@ -98,10 +98,12 @@ def check_fits(
 def _refuse(
     path: str | os.PathLike, what: str, saved: Any, own: Any
 ) -> NoReturn:
+    frozen = "Freeze what was frozen then, if that is it. "
     raise ValueError(
-        f"The file must be of this {what}. Remove it, or pass another path. "
-        f"Received: path={os.fspath(path)!r}, which has {saved} where the "
-        f"{what} has {own}"
+        f"The file must be of this {what}. "
+        f"{frozen if what == 'optimizer' else ''}Remove it, or pass another "
+        f"path. Received: path={os.fspath(path)!r}, which has {saved} where "
+        f"the {what} has {own}"
     )
 
 

@@ -119,7 +119,8 @@ class CycleStopping(keras.callbacks.EarlyStopping):
         if self.monitor not in (logs or {}):
             raise ValueError(
                 "`monitor` must be in the logs at the end of a cycle. Pass "
-                f"one of {', '.join(logs or {})}. "
+                f"one of {', '.join(logs or {})}, or `validation_freq=1` to "
+                "`fit()`. "
                 f"Received: monitor={self.monitor!r}"
             )
         super().on_epoch_end(cycle, logs)

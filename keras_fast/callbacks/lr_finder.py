@@ -189,7 +189,7 @@ class LRFinder(ParamScheduler):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._tape = LossTape.of(self.model, self.loss)
-        self._tape.take()  # those of earlier trainings
+        self._start = self._read = self._tape.end()
         super().on_train_begin(logs)
         self._losses = np.empty(0)
         self._executions = 0
@@ -197,7 +197,8 @@ class LRFinder(ParamScheduler):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         super().on_train_batch_end(batch, logs)
-        self._tape.check()
+        if not self._executions:
+            self._tape.check(self._start)
         self._executions += 1
         done = self._executions * self._steps_per_execution
         if done >= self._num_batches or self._executions % LOOK_EVERY == 0:
@@ -209,7 +210,7 @@ class LRFinder(ParamScheduler):
 
     def _look(self) -> None:
         model = self.model  # on JAX this brings the variables up to date
-        losses = self._tape.take()
+        losses, self._read = self._tape.since(self._read), self._tape.end()
         # Some kernels turn NaN into a number, and the loss stays finite after
         # a weight is NaN. Nobody knows since which of these losses.
         if len(losses) and np.isfinite(losses).all() and not _finite(model):

@@ -1,22 +1,21 @@
 """Hyperparameters that follow functions of progress."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_fast._checks import finite, function, known_length, not_empty, whole
-from keras_fast._live import ROWS, Live, attach
+from keras_fast._live import ROWS, attach
 from keras_fast._train_step import follow, leave, unwatch, watch
-from keras_fast._unwrap import (
-    batches_per_update,
-    chain,
-    is_eager,
-    optimizers_of,
-    stateless,
-)
+from keras_fast._unwrap import batches_per_update, is_eager
 from keras_fast.callbacks._neighbours import check_neighbours
+from keras_fast.callbacks._schedulable import (
+    check_schedulable,
+    optimizer_of,
+    refuse_twice,
+)
 from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
@@ -83,6 +82,7 @@ class ParamScheduler(keras.callbacks.Callback):
     ):
         super().__init__()
         self.optimizer = optimizer
+        self._trained: Any = None  # the model, while it trains
         unknown = sorted(set(schedules) - set(NAMES))
         if unknown or not schedules:
             raise ValueError(
@@ -126,11 +126,14 @@ class ParamScheduler(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what belongs to a fit."""
-        state = {**self.__dict__, "_model": None}
+        state = {**self.__dict__, "_model": None, "_trained": None}
         return {k: v for k, v in state.items() if k not in OF_A_FIT}
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
+        refuse_twice(self)
+        if self._trained is not None:
+            self._end(broken=True)
         not_empty(self.params["steps"])
         optimizer = optimizer_of(model, self.optimizer)
         self._live = live = attach(optimizer)
@@ -149,6 +152,7 @@ class ParamScheduler(keras.callbacks.Callback):
             for name, schedule in functions.items()
         }
         live.schedules |= self._rows_of
+        self._trained = model
         watch(model, self, self._on_other_training)
         follow(model, live)
 
@@ -179,14 +183,22 @@ class ParamScheduler(keras.callbacks.Callback):
             self._refuse_unused()
 
     def on_train_end(self, logs: Any = None) -> None:
-        unwatch(self.model, self)
-        self._live.release()
+        self.model  # noqa: B018  on JAX this brings the variables up to date
+        self._end()
 
     def _on_other_training(self, within: bool) -> None:
-        model = self.model  # on JAX this brings the variables up to date
+        self.model  # noqa: B018  as above
+        if within:
+            self._live.release()
+        else:  # Ctrl-C or an error ended the `fit()` of this callback
+            self._end(broken=True)
+
+    def _end(self, broken: bool = False) -> None:
+        """Leave the model that was trained, whichever is trained now."""
+        model, self._trained = self._trained, None
         self._live.release()
-        if not within:  # Ctrl-C or an error ended the `fit()` of this callback
-            unwatch(model, self)
+        unwatch(model, self)
+        if broken:
             leave(model, self._live)
 
     def _refuse_unused(self) -> None:
@@ -243,58 +255,5 @@ class ParamScheduler(keras.callbacks.Callback):
                     f"`{name}` must be scheduled by one callback. Remove one. "
                     f"Received: callbacks with two schedules for {name}"
                 )
-        check_schedulable(self._live, functions)
-
-
-def optimizer_of(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
-) -> keras.optimizers.Optimizer:
-    """The optimizer to schedule, the whole of what wraps it."""
-    if optimizer is None:
-        return model.optimizer
-    for each in optimizers_of(model):
-        if not any(optimizer is part for part in chain(each)):
-            continue
-        if stateless() and each is not model.optimizer:
-            raise ValueError(
-                "`optimizer` must be the one that the model is compiled with "
-                "on JAX, whose train step sees no other. Compile with it. "
-                f"Received: optimizer={optimizer.name}"
-            )
-        return each
-    raise ValueError(
-        "`optimizer` must be one that the model has. Compile with it, or make "
-        "it an attribute of the model. "
-        f"Received: optimizer={optimizer!r}"
-    )
-
-
-def check_schedulable(live: Live, names: Iterable[str]) -> None:
-    """Refuse an optimizer that lacks one of these hyperparameters."""
-    for name in names:
-        if not live.can_schedule(name):
-            raise ValueError(_missing(name, live.optimizer))
-
-
-def _missing(name: str, optimizer: keras.optimizers.Optimizer) -> str:
-    kind = type(optimizer).__name__
-    if name == "learning_rate":
-        return (
-            "The optimizer's learning rate must be a number to be scheduled. "
-            f"Compile with a float, such as `{kind}(learning_rate=1e-3)`: the "
-            "callback is the schedule. Received: learning_rate="
-            f"{optimizer._learning_rate!r}"
-        )
-    received = f"Received: optimizer={kind}"
-    if name == "momentum":
-        if hasattr(optimizer, "momentum"):
-            received += f" with momentum={optimizer.momentum!r}"
-        return (
-            "The optimizer must have a momentum to be scheduled. Give it one, "
-            "such as `SGD(learning_rate, momentum=0.9)`, or pass "
-            f"`momentums=None` to leave it alone. {received}"
-        )
-    return (
-        f"The optimizer must have a `{name}` other than 0 to be scheduled. "
-        f"Give it one, or leave `{name}` out. {received}"
-    )
+        others = self.model if self.optimizer is None else None
+        check_schedulable(self._live, functions, others)

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 
 from keras_fast._fit import callbacks_of_this_fit
-from keras_fast._live import values
-from keras_fast._train_step import leave, unwatch, watch
-from keras_fast._unwrap import batches_per_update, innermost
+from keras_fast._live import attach, values
+from keras_fast._train_step import leave, trace_anew, unwatch, watch
+from keras_fast._unwrap import batches_per_update, innermost, stateless
 from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
-from keras_fast.callbacks.param_scheduler import optimizer_of
+from keras_fast.callbacks._schedulable import optimizer_of, refuse_twice
 from keras_fast.plots import plot_losses, plot_schedule
 
+LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 NAMES = ("learning_rate", "momentum")
 
 
@@ -59,11 +60,15 @@ class Recorder(keras.callbacks.Callback):
         self.loss = loss
         self.optimizer = optimizer
         self._tape: Any = None
+        self._trained: Any = None  # the model, while it trains
         self._clear()
 
     @property
     def learning_rates(self) -> np.ndarray:
-        """The learning rate of each update, (n,) float64."""
+        """The learning rate of each update, (n,) float64.
+
+        NaN where the train step does not use the optimizer.
+        """
         return self._by_update("learning_rate")
 
     @property
@@ -90,11 +95,30 @@ class Recorder(keras.callbacks.Callback):
         }
         return plot_schedule(drawn, ax=ax)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what belongs to a fit."""
+        self._take()
+        kept = {
+            "_model": None,
+            "_tape": None,
+            "_live": None,
+            "_optimizer": None,
+        }
+        return self.__dict__ | kept | {"_trained": None}
+
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
-        self._optimizer = innermost(optimizer_of(model, self.optimizer))
+        refuse_twice(self)
+        if self._tape is not None:  # an exception has ended that `fit()`
+            self._end()
+        optimizer = optimizer_of(model, self.optimizer)
+        self._trained, self._optimizer = model, innermost(optimizer)
+        known = "_live" in self._optimizer.__dict__
+        self._live = attach(optimizer)
         self._tape = LossTape.of(model, self.loss)
-        self._tape.take()  # those of earlier trainings
+        if not known:
+            trace_anew(model)
+        self._start = self._read = self._tape.end()
         self._size = batches_per_update(self._optimizer)
         self._steps_per_execution = model.steps_per_execution
         self._clear()
@@ -112,11 +136,17 @@ class Recorder(keras.callbacks.Callback):
             done = int(self._optimizer._iterations.numpy())
             self._phase = done % self._size
         if self._is_away:
-            self._tape.take()
+            self._read = self._tape.end()
             self._is_away = False
+        # On JAX an optimizer has its variables at the first batch alone.
+        if not (stateless() and self._rates):
+            self._rate = self._own_rate()
+        self._rates += [self._rate] * self._steps_per_execution
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._tape.check()
+        if self._start is not None:
+            self._tape.check(self._start)
+            self._start = None
         self._waiting += self._steps_per_execution
         if self._waiting + self._steps_per_execution > ROWS:
             self._take()
@@ -132,44 +162,71 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._take()
-        self._tape = None
-        unwatch(self.model, self)
+        self._end()
 
     def _on_other_training(self, within: bool) -> None:
         self._take()
         self._is_away = True  # what is on the tape now is of that training
         if not within:
-            leave(self.model, self._tape)
-            unwatch(self.model, self)
-            self._tape = None
+            leave(self._trained, self._tape)
+            self._end()
+
+    def _end(self) -> None:
+        unwatch(self._trained, self)
+        self._tape = self._trained = None
 
     def _clear(self) -> None:
         self._batch = None
         self._is_away = False
         self._waiting = self._phase = 0
+        self._rates: list[float] = []
         self._batches = {name: np.empty(0) for name in (*NAMES, "loss")}
 
     def _take(self) -> None:
         if self._tape is None or self._batch is None or self._is_away:
             return
         self.model  # noqa: B018  on JAX this brings the variables up to date
-        losses = self._tape.take()
+        losses = self._tape.since(self._read)
         if not len(losses):
             return
-        stop = self._batch + len(losses)
-        new = {"loss": losses} | {
-            name: values(self._optimizer, name, self._batch, stop)
-            for name in NAMES
-        }
-        for name, array in new.items():
+        start, stop = self._batch, self._batch + len(losses)
+        new = {name: self._used(name, start, stop) for name in NAMES}
+        for name, array in (new | {"loss": losses}).items():
             self._batches[name] = np.append(self._batches[name], array)
         self._batch, self._waiting = stop, 0
+        self._read, self._rates = self._tape.end(), []
+
+    def _used(self, name: str, start: int, stop: int) -> np.ndarray:
+        """What the updates of these batches used."""
+        count = stop - start
+        if not self._live.called:
+            return np.full(count, np.nan)
+        if name in self._live.schedules:
+            return values(self._optimizer, name, start, stop)
+        if name == "momentum":
+            # As traced: what is set afterwards does not arrive in the step.
+            return np.full(count, self._tape.momentums[id(self._optimizer)])
+        if isinstance(self._optimizer._learning_rate, keras.Variable):
+            return np.array(self._rates[:count])
+        done = int(self._optimizer._iterations.numpy())
+        schedule = self._optimizer._learning_rate
+        return np.array([_at(schedule, k) for k in range(done - count, done)])
+
+    def _own_rate(self) -> float:
+        rate = self._optimizer._learning_rate
+        return float(rate.numpy()) if isinstance(rate, keras.Variable) else 0.0
 
     def _by_update(self, name: str) -> np.ndarray:
         self._take()
         if self._batch is None:
             return self._batches[name]
         return by_update(self._batches[name], self._size, self._phase)
+
+
+def _at(schedule: Any, iteration: int) -> float:
+    """A `LearningRateSchedule`, or a function without arguments."""
+    takes = isinstance(schedule, LearningRateSchedule)
+    return float(schedule(iteration) if takes else schedule())
 
 
 def _let_logs_count(board: Any) -> None:

@@ -10,8 +10,8 @@ from keras_fast._live import attach
 from keras_fast._rebind import check_rebindable
 from keras_fast._unwrap import chain
 from keras_fast.callbacks._neighbours import restores_best
+from keras_fast.callbacks._schedulable import check_schedulable
 from keras_fast.callbacks.one_cycle import OneCycle
-from keras_fast.callbacks.param_scheduler import check_schedulable
 from keras_fast.callbacks.weight_averaging import WeightAveraging
 from keras_fast.layer_groups import UnknownOrder, can_train, default_groups
 from keras_fast.optimizers.discriminative_optimizer import check_scalable

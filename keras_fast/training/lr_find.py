@@ -13,7 +13,12 @@ from keras_fast._fit import flattened
 from keras_fast._progress import OneBar
 from keras_fast._state import preserved
 from keras_fast._unwrap import batches_per_update
-from keras_fast.callbacks import LRFinder
+from keras_fast.callbacks import (
+    LRFinder,
+    ResumableCheckpoint,
+    SnapshotEnsemble,
+)
+from keras_fast.callbacks._schedulable import optimizer_of
 from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.training._phases import check_fit_kwargs
 from keras_fast.training._sweep import keep, reuse
@@ -28,6 +33,13 @@ REFUSED = (
     "validation_steps",
     "validation_batch_size",
     "validation_freq",
+)
+
+SAVING = (
+    keras.callbacks.BackupAndRestore,
+    keras.callbacks.ModelCheckpoint,
+    ResumableCheckpoint,
+    SnapshotEnsemble,
 )
 
 # What Keras warns of, and a sweep takes care of.
@@ -105,8 +117,10 @@ def lr_find(
     )
     compiled(model)
     _check(x, fit_kwargs)
-    batches = num_steps * batches_per_update(optimizer or model.optimizer)
+    swept = optimizer_of(model, optimizer)
+    batches = num_steps * batches_per_update(swept)
     callbacks = [finder, *flattened(fit_kwargs.pop("callbacks", None))]
+    _check_callbacks(callbacks)
     if verbose := verbosity(fit_kwargs.pop("verbose", 0)):
         callbacks.append(OneBar(batches, verbose))
     # Enough for one batch an epoch: the finder stops.
@@ -137,6 +151,17 @@ def _check(x: Any, fit_kwargs: dict[str, Any]) -> None:
     for name in ("batch_size", "steps_per_epoch"):
         if fit_kwargs.get(name) is not None:
             whole(name, fit_kwargs[name])
+
+
+def _check_callbacks(callbacks: list[keras.callbacks.Callback]) -> None:
+    for each in callbacks:
+        if isinstance(each, SAVING):
+            name = type(each).__name__
+            raise ValueError(
+                "`callbacks` must not save a training: a sweep would take the "
+                f"place of yours in its file. Leave out {name}. Received: "
+                f"callbacks with {name}"
+            )
 
 
 @contextlib.contextmanager

@@ -47,11 +47,13 @@ def test_another_training_is_refused(interrupted):
     def deeper():
         return mlp(sgd(), keras.layers.Dropout(0.3), keras.layers.Dense(5))
 
-    fits = "The file must be of this {}. Remove it, or pass another path. "
+    fits = "The file must be of this {}. {}Remove it, or pass another path. "
+    frozen = "Freeze what was frozen then, if that is it. "
     received = "Received: path='{path}', which has {} where the {} has {}"
 
     def of(what, saved, own):
-        return fits.format(what) + received.format(
+        hint = frozen if what == "optimizer" else ""
+        return fits.format(what, hint) + received.format(
             saved, what, own, path="{path}"
         )
 

@@ -253,5 +253,6 @@ def test_what_is_not_in_the_logs(monitor, arguments):
         fit(mlp(adam()), X, Y, *callbacks, **VALID, **arguments)
     assert str(caught.value) == (
         "`monitor` must be in the logs at the end of a cycle. Pass one of "
-        f"{names}. Received: monitor={monitor!r}"
+        f"{names}, or `validation_freq=1` to `fit()`. "
+        f"Received: monitor={monitor!r}"
     )

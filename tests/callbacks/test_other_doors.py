@@ -190,3 +190,51 @@ def test_the_same_callback_after_an_interruption():
     fit(model, *data(), cycle)
     fit(again, *data(), OneCycle(0.3))
     assert distance(weights(model), weights(again)) < 2e-6
+
+
+class Nested(keras.callbacks.Callback):
+    """Trains another model with a callback of this training."""
+
+    def __init__(self, callback):
+        super().__init__()
+        self.callback = callback
+
+    def on_epoch_end(self, epoch, logs=None):
+        fit(mlp(sgd()), *data(2), self.callback, epochs=1)
+
+
+@pytest.mark.parametrize("make", [lambda: OneCycle(0.1), Recorder])
+def test_a_callback_is_in_one_training_at_a_time(make):
+    callback, model = make(), mlp(sgd())
+    with pytest.raises(
+        ValueError, match="must be in one `fit\\(\\)` at a time"
+    ):
+        fit(model, *data(), callback, Nested(callback))
+    reference = mlp(sgd())
+    for variable, value in zip(
+        model.variables, reference.get_weights(), strict=True
+    ):
+        variable.assign(value)
+    model.compile(sgd(), "mse")
+    for each in model, reference:
+        fit(each, *data())
+    assert distance(weights(model), weights(reference)) == 0
+
+
+def test_an_interrupted_callback_on_another_model_leaves_the_first():
+    cycle, recorder = OneCycle(0.3), Recorder()
+    model = mlp(sgd())
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, *data(), cycle, recorder, Interrupted())
+    fit(mlp(sgd()), *data(), cycle, recorder)
+    assert len(recorder.losses) == 20
+    reference = mlp(sgd())
+    for variable, value in zip(
+        model.variables, reference.get_weights(), strict=True
+    ):
+        variable.assign(value)
+    model.compile(sgd(), "mse")
+    for each in model, reference:
+        fit(each, *data())
+        fit(each, *data(), OneCycle(0.1))
+    assert distance(weights(model), weights(reference)) < 2e-6

@@ -56,6 +56,34 @@ if BACKEND == "tensorflow":
         def train_step(self, batch):
             return {"loss": self.update(*batch)}
 
+    class Within(keras.Sequential):
+        """Computes Keras's own loss within a function, and updates there."""
+
+        @tf.function
+        def update(self, x, y):
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            grads = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply(grads, self.trainable_variables)
+            return loss
+
+        def train_step(self, batch):
+            return {"loss": self.update(*batch)}
+
+    class Between(keras.Sequential):
+        """The loss in a function, the update behind it."""
+
+        @tf.function
+        def gradients(self, x, y):
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            return loss, tape.gradient(loss, self.trainable_variables)
+
+        def train_step(self, batch):
+            loss, grads = self.gradients(*batch)
+            self.optimizer.apply(grads, self.trainable_variables)
+            return {"loss": loss}
+
     class Twice(keras.Sequential):
         def train_step(self, batch):
             for _ in range(2):
@@ -175,6 +203,18 @@ def test_a_batch_is_a_batch_however_many_updates(name, executions):
 
 
 @tensorflow
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("name", ["Within", "Between"])
+def test_a_loss_within_a_function_is_recorded_once(name, eager):
+    # In the first fit the optimizer is not built, and steps are traced twice.
+    kind = globals()[name]
+    recorder = Recorder()
+    fit(of(kind, run_eagerly=eager), *data(), recorder)
+    _, losses = by_hand(kind, lambda model: [])
+    np.testing.assert_allclose(recorder.losses, losses, rtol=1e-5)
+
+
+@tensorflow
 def test_a_running_mean_is_taken_apart():
     model, recorder, other = of(Mean), Recorder(), Recorder(loss="other")
     fit(model, *data(), recorder, other)
@@ -275,6 +315,30 @@ def test_an_optimizer_that_is_not_used_is_refused(eager):
         "train_step() that does not use SGD"
     )
     fit(model, *data())
+
+
+@tensorflow
+def test_what_no_update_uses_is_not_recorded():
+    model, recorder = of(Pair), Recorder(loss="g_loss")
+    pair(model)
+    history = fit(model, *data(), recorder).history
+    assert len(recorder.losses) == 20
+    assert np.isnan(recorder.learning_rates).all()
+    assert "learning_rate" not in history
+    other = Recorder(loss="g_loss", optimizer=model.second)
+    fit(model, *data(), other)
+    np.testing.assert_allclose(other.learning_rates, 0.01, rtol=1e-6)
+
+
+@tensorflow
+def test_an_optimizer_without_momentum_among_several():
+    model = of(Pair, keras.optimizers.SGD(0.1))
+    pair(model)
+    with pytest.raises(ValueError) as caught:
+        fit(model, *data(), OneCycle(0.1))
+    assert "`optimizer=` says which one. Received:" in str(caught.value)
+    with pytest.raises(ValueError, match="`optimizer` must be one that"):
+        keras_fast.lr_find(model, *data(), optimizer="adam")
 
 
 def test_an_optimizer_of_another_model_is_refused():

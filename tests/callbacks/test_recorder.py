@@ -1,10 +1,11 @@
+import copy
 import csv
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-from helpers import EXECUTIONS, JIT, adam, by_hand, data, fit, mlp, sgd
+from helpers import BACKEND, EXECUTIONS, JIT, adam, by_hand, data, fit, mlp, sgd
 
 from keras_fast.callbacks import OneCycle, Recorder
 
@@ -177,3 +178,63 @@ def test_tensorboard_shows_what_was_used(tmp_path):
     shown.clear()
     fit(mlp(sgd()), *data(2), board, epochs=1)
     assert dict(shown)["epoch_learning_rate"] == pytest.approx(0.05)
+
+
+def test_two_recorders_record_the_same():
+    first, second = Recorder(), Recorder()
+    fit(mlp(sgd()), *data(), first, OneCycle(0.05), second)
+    for name in "losses", "learning_rates", "momentums":
+        wanted = getattr(first, name)
+        assert len(wanted) == 20
+        np.testing.assert_array_equal(getattr(second, name), wanted)
+
+
+def test_rates_of_keras_s_own_schedules_are_those_used():
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, 4, 0.5)
+    recorder = Recorder()
+    history = fit(mlp(keras.optimizers.SGD(decay)), *data(), recorder).history
+    wanted = 0.1 * 0.5 ** (np.arange(20) / 4)
+    np.testing.assert_allclose(recorder.learning_rates, wanted, rtol=1e-6)
+    np.testing.assert_allclose(history["learning_rate"], wanted[[9, 19]])
+
+
+class Sets(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 0.1 / (epoch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 9.0
+
+
+def test_rates_that_a_callback_sets_are_those_used():
+    recorder = Recorder()
+    fit(mlp(sgd()), *data(), Sets(), recorder)
+    wanted = np.repeat([0.1, 0.05], 10)
+    np.testing.assert_allclose(recorder.learning_rates, wanted, rtol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch does not trace")
+def test_a_momentum_that_does_not_arrive_is_not_recorded():
+    class Changes(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                self.model.optimizer.momentum = 0.5
+
+    recorder, model = Recorder(), mlp(sgd(), jit_compile=BACKEND == "jax")
+    fit(model, *data(), recorder, Changes())
+    np.testing.assert_allclose(recorder.momentums, 0.9)
+    eager = Recorder()
+    fit(mlp(sgd(), run_eagerly=True), *data(), eager, Changes())
+    np.testing.assert_allclose(eager.momentums[:10], 0.9)
+
+
+def test_a_recorder_can_be_copied_within_a_fit():
+    copies = []
+
+    class Copies(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            copies.append(copy.deepcopy(recorder))
+
+    recorder = Recorder()
+    fit(mlp(sgd()), *data(), recorder, Copies())
+    np.testing.assert_array_equal(copies[0].losses, recorder.losses[:10])

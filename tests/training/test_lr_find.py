@@ -15,7 +15,7 @@ from helpers import (
     sgd,
 )
 
-from keras_fast import LRFinderResult, fine_tune, lr_find
+from keras_fast import LRFinderResult, callbacks, fine_tune, lr_find
 
 
 def sweep(model, x, y=None, **arguments):
@@ -320,3 +320,19 @@ def test_a_callback_may_end_the_sweep():
     assert result.stop_reason == "stopped"
     assert result.losses.shape == (1,)
     assert not model.stop_training
+
+
+def test_callbacks_that_save_a_training_are_refused(tmp_path):
+    path = tmp_path / "training.save"
+    for saving in (
+        callbacks.ResumableCheckpoint(path),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            lr_find(mlp(sgd()), *data(), num_steps=6, callbacks=[saving])
+        name = type(saving).__name__
+        assert str(caught.value) == (
+            "`callbacks` must not save a training: a sweep would take the "
+            f"place of yours in its file. Leave out {name}. Received: "
+            f"callbacks with {name}"
+        )

@@ -1,0 +1,91 @@
+"""Which optimizer does a callback follow, and can it be scheduled?"""
+
+from collections.abc import Iterable
+
+import keras
+
+from keras_fast._fit import trains_already
+from keras_fast._live import Live
+from keras_fast._unwrap import chain, optimizers_of, stateless
+
+__all__ = ["check_schedulable", "optimizer_of", "refuse_twice"]
+
+
+def refuse_twice(callback: keras.callbacks.Callback) -> None:
+    """Refuse a callback that the `fit()` around this one has too."""
+    if trains_already(callback):
+        kind = type(callback).__name__
+        raise ValueError(
+            f"A {kind} must be in one `fit()` at a time. Make another for the "
+            f"training within. Received: callbacks with a {kind} that is in "
+            "the `fit()` around this one"
+        )
+
+
+def optimizer_of(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
+) -> keras.optimizers.Optimizer:
+    """The optimizer to schedule, the whole of what wraps it."""
+    if optimizer is None:
+        return model.optimizer
+    for each in optimizers_of(model):
+        if not any(optimizer is part for part in chain(each)):
+            continue
+        if stateless() and each is not model.optimizer:
+            raise ValueError(
+                "`optimizer` must be the one that the model is compiled with "
+                "on JAX, whose train step sees no other. Compile with it. "
+                f"Received: optimizer={optimizer.name}"
+            )
+        return each
+    raise ValueError(
+        "`optimizer` must be one that the model has. Compile with it, or make "
+        "it an attribute of the model. "
+        f"Received: optimizer={optimizer!r}"
+    )
+
+
+def check_schedulable(
+    live: Live, names: Iterable[str], model: keras.Model | None = None
+) -> None:
+    """Refuse an optimizer that lacks one of these hyperparameters.
+
+    Args:
+        live: Of that optimizer.
+        names: What shall be scheduled.
+        model: The model, which may have other optimizers.
+    """
+    for name in names:
+        if not live.can_schedule(name):
+            message = _missing(name, live.optimizer)
+            if model is not None and len(optimizers_of(model)) > 1:
+                message = message.replace(
+                    "Received:",
+                    "The model has others: `optimizer=` says which one. "
+                    "Received:",
+                )
+            raise ValueError(message)
+
+
+def _missing(name: str, optimizer: keras.optimizers.Optimizer) -> str:
+    kind = type(optimizer).__name__
+    if name == "learning_rate":
+        return (
+            "The optimizer's learning rate must be a number to be scheduled. "
+            f"Compile with a float, such as `{kind}(learning_rate=1e-3)`: the "
+            "callback is the schedule. Received: learning_rate="
+            f"{optimizer._learning_rate!r}"
+        )
+    received = f"Received: optimizer={kind}"
+    if name == "momentum":
+        if hasattr(optimizer, "momentum"):
+            received += f" with momentum={optimizer.momentum!r}"
+        return (
+            "The optimizer must have a momentum to be scheduled. Give it one, "
+            "such as `SGD(learning_rate, momentum=0.9)`, or pass "
+            f"`momentums=None` to leave it alone. {received}"
+        )
+    return (
+        f"The optimizer must have a `{name}` other than 0 to be scheduled. "
+        f"Give it one, or leave `{name}` out. {received}"
+    )
