@@ -113,6 +113,8 @@ class LossTape:
 
     def end(self) -> int:
         """How many losses there were."""
+        if stateless():
+            self._model.jax_state_sync()
         return int(self.count.numpy())
 
     def since(self, start: int) -> np.ndarray:

@@ -218,7 +218,7 @@ def test_a_callback_is_in_one_training_at_a_time(make):
     model.compile(sgd(), "mse")
     for each in model, reference:
         fit(each, *data())
-    assert distance(weights(model), weights(reference)) == 0
+    assert distance(weights(model), weights(reference)) < 2e-6
 
 
 def test_an_interrupted_callback_on_another_model_leaves_the_first():
