@@ -223,7 +223,11 @@ def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
 
 def own(optimizer: Any, name: str) -> float:
     """The optimizer's own hyperparameter now, NaN where there is none."""
-    number = optimizer.__dict__.get(_attribute(optimizer, name))
+    live = optimizer.__dict__.get("_live")
+    # What stands there while a replica updates is on loan.
+    lent = live is not None and live._borrowers
+    attributes = live._plain if lent else optimizer.__dict__
+    number = attributes.get(_attribute(optimizer, name))
     if callable(number):  # a LearningRateSchedule
         number = optimizer.learning_rate
     if isinstance(number, keras.Variable):
