@@ -92,9 +92,9 @@ class LossTape:
         for optimizer in optimizers_of(model):
             leaf = chain(optimizer)[-1]
             self.momentums[id(leaf)] = own(leaf, "momentum")
-        self.begun.assign(self.count)
         if not self._is_own():
             return []
+        self.begun.assign(self.count)
         return [_sum_and_count(mean) for mean in _means(model)]
 
     def after(self, logs: Any, before: Any, seen: Any) -> None:
@@ -172,15 +172,17 @@ class LossTape:
 
     def _write(self, loss: Any) -> None:
         """Put a loss on the tape, if it is the first of its step."""
-        # The step decides, not its trace: a `tf.function` may be traced twice,
-        # or not now.
-        first = ops.equal(self.count, self.begun)
         here = ops.equal(self._places, ops.mod(self.count, ROWS))
         loss = ops.cast(ops.stop_gradient(loss), self.losses.dtype)
         losses = ops.convert_to_tensor(self.losses)
-        here = ops.logical_and(here, first)
+        more = one_after(loss)
+        if self._is_own():
+            # The step decides, not its trace: a `tf.function` within may be
+            # traced twice, or not now.
+            first = ops.equal(self.count, self.begun)
+            here = ops.logical_and(here, first)
+            more = ops.where(first, more, 0)
         self.losses.assign(ops.where(here, loss, losses))
-        more = ops.where(first, one_after(loss), 0)
         self.count.assign(ops.add(self.count, more))
 
 
