@@ -52,6 +52,11 @@ class Embedding(keras.layers.Embedding):
         >>> words.compile("adam", "mse")
     """
 
+    def __init__(
+        self, input_dim: int, output_dim: int, *args: Any, **kwargs: Any
+    ):
+        super().__init__(input_dim, output_dim, *args, **kwargs)
+
     def call(self, inputs: Any) -> Any:
         if keras.backend.standardize_dtype(inputs.dtype) not in (
             "int32",
