@@ -82,9 +82,14 @@ def _put_away(optimizer: keras.optimizers.Optimizer) -> Callable[[], None]:
 
 def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
     """Make every variable that training needs, as `fit()` would."""
+    names = ("x", "y", *DATA)
+    data = {k: v for k, v in fit_kwargs.items() if k in names}
     if batch is None:
-        names = ("x", "y", *DATA)
-        batch = _first(**{k: v for k, v in fit_kwargs.items() if k in names})
+        adapter = get_data_adapter(shuffle=False, **data)
+        not_empty(adapter.num_batches)
+        if _is_built(model):
+            return  # a batch takes as long as many steps
+        batch = _first(adapter)
     with scope(model):
         if _by_tracing(model):
             _trace(model, batch)
@@ -92,10 +97,15 @@ def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
             model._symbolic_build(data_batch=batch)
 
 
-def _first(**data: Any) -> Any:
+def _is_built(model: keras.Model) -> bool:
+    """Whether `fit()` too would find nothing to build."""
+    parts = [model._compile_loss, model._compile_metrics, model.optimizer]
+    parts += model._flatten_layers()
+    return all(part.built for part in parts if part is not None)
+
+
+def _first(adapter: Any) -> Any:
     """The first batch of the data."""
-    adapter = get_data_adapter(shuffle=False, **data)
-    not_empty(adapter.num_batches)
     adapter.on_epoch_begin()
     if keras.backend.backend() != "tensorflow":
         return next(iter(adapter.get_numpy_iterator()), None)
@@ -125,10 +135,8 @@ def _by_tracing(model: keras.Model) -> bool:
 
 def _trace(model: keras.Model, batch: Any) -> None:
     """Build as `fit()` does there: by a trace, in which nothing is computed."""
-    parts = [model._compile_loss, model._compile_metrics, model.optimizer]
-    layers = model._flatten_layers()
     model.metrics  # noqa: B018  `fit()` looks at them first; some are made then
-    if all(part.built for part in [*layers, *parts] if part is not None):
+    if _is_built(model):
         return
     import tensorflow as tf
 
