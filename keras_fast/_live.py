@@ -28,9 +28,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fast._held import optimizers_of
 from keras_fast._loan import OWN, choose
 from keras_fast._train_step import one_after
-from keras_fast._unwrap import chain, innermost, optimizers_of, scope, stateless
+from keras_fast._unwrap import chain, innermost, scope, stateless
 
 __all__ = [
     "ROWS",

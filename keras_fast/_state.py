@@ -14,9 +14,11 @@ from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.data_adapters import get_data_adapter
 
 from keras_fast._checks import not_empty
+from keras_fast._held import optimizers_of, variables_of
 from keras_fast._live import carried, detach
+from keras_fast._outside import outside
 from keras_fast._train_step import unwatch
-from keras_fast._unwrap import chain, innermost, optimizers_of, scope
+from keras_fast._unwrap import chain, innermost, scope
 
 __all__ = [
     "build",
@@ -37,9 +39,9 @@ def preserved(
 ) -> Iterator[None]:
     """Build a model, and put it back, whatever happens within, bit for bit.
 
-    That is: every variable of model, optimizer, loss and metrics, random
-    state of the process, `stop_training`, `history`, compiled functions, and
-    what this library attached.
+    That is: every variable that the model holds, listed by Keras or not, and
+    that its step uses; random state of the process, `stop_training`,
+    `history`, compiled functions, and what this library attached.
 
     Args:
         model: A compiled model.
@@ -55,6 +57,7 @@ def preserved(
     build(model, batch, **fit_kwargs)
     variables = list(_variables(model))
     before = [np.array(v.numpy()) for v in variables]
+    others = outside(model)
     restore_model = _attributes(model)
     unwatch(model)  # no one has to know of what leaves no trace
     optimizers = optimizers_of(model)
@@ -62,6 +65,8 @@ def preserved(
         _attributes(each) for each in optimizers if each is not model.optimizer
     ]
     restore_parts += [_put_away(each) for each in optimizers]
+    if others is not None:
+        others.watch()
     try:
         yield
     finally:
@@ -69,6 +74,8 @@ def preserved(
             model.jax_state_sync()
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
+        if others is not None:
+            others.put_back()
         for restore in (restore_model, *restore_compiled, *restore_parts):
             restore()
         set_random_state(random_state_before)
@@ -169,11 +176,12 @@ def _attributes(owner: Any) -> Callable[[], None]:
     return restore
 
 
-def _variables(model: keras.Model) -> Iterator[keras.Variable]:
+def _variables(model: keras.Model) -> Iterator[Any]:
     """Each variable that training may change, once."""
-    everything = [*model.variables, *model.metrics_variables]
+    listed, others = variables_of(model)
+    everything = listed + [variable for _, variable in others]
     for optimizer in optimizers_of(model):
-        everything += [*optimizer.variables, *carried(optimizer)]
+        everything += carried(optimizer)
     yield from {id(v): v for v in everything}.values()
 
 

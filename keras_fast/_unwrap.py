@@ -1,7 +1,6 @@
 """Which optimizer is inside which, and where do its variables live?"""
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,7 +10,6 @@ __all__ = [
     "chain",
     "innermost",
     "is_eager",
-    "optimizers_of",
     "replicas",
     "scattered",
     "scope",
@@ -44,18 +42,6 @@ def chain(optimizer: Any) -> list[Any]:
     """The optimizer and what it wraps, from the outside in."""
     inner = getattr(optimizer, "inner_optimizer", None)
     return [optimizer] + (chain(inner) if inner is not None else [])
-
-
-def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """The compiled optimizer, and those in the model's attributes."""
-    held = [model.optimizer]
-    for value in vars(model).values():
-        if isinstance(value, Mapping):
-            held += value.values()
-        else:
-            held += value if isinstance(value, list | tuple) else [value]
-    found = [v for v in held if isinstance(v, keras.optimizers.Optimizer)]
-    return list({id(each): each for each in found}.values())
 
 
 def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:

@@ -10,6 +10,7 @@ from keras import ops
 from keras_fast._batches import batches
 from keras_fast._checks import model as checked_model
 from keras_fast._compiled import compiled
+from keras_fast._held import variables_of
 
 __all__ = ["batch_norms", "update_batch_norm"]
 
@@ -57,7 +58,8 @@ def update_batch_norm(
     if not layers:
         return
     variables = [*model.variables, *model.metrics_variables]
-    before = [(v, np.array(v.numpy())) for v in variables]
+    more = [variable for _, variable in variables_of(model)[1]]
+    before = [(v, np.array(v.numpy())) for v in variables + more]
     estimated: set[int] = set()
     try:
         given = batches(x, batch_size=batch_size, steps=steps_per_epoch)

@@ -33,9 +33,11 @@ FLOORS = [
         "_fit",
         "_fused",
         "_gradients",
+        "_held",
         "_io",
         "_live",
         "_loan",
+        "_outside",
         "_progress",
         "_rebind",
         "_scaled_updates",
@@ -78,10 +80,12 @@ BACKENDS_IN_FUNCTIONS = {
     "_compiled",
     "_decoder",
     "_fused",
+    "_held",
+    "_outside",
     "_state",
     "_train_step",
 }
-KERAS_INSIDE = {"_batches", "_fit", "_rebind", "_state"}
+KERAS_INSIDE = {"_batches", "_fit", "_held", "_rebind", "_state"}
 
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 40

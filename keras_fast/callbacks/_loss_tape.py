@@ -14,15 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fast._held import optimizers_of
 from keras_fast._live import attach, own
 from keras_fast._train_step import follow, followers, one_after
-from keras_fast._unwrap import (
-    chain,
-    optimizers_of,
-    replicas,
-    scope,
-    stateless,
-)
+from keras_fast._unwrap import chain, replicas, scope, stateless
 
 __all__ = ["LossTape", "by_update"]
 
@@ -42,6 +37,7 @@ class LossTape:
         self.returned: list[str] = []  # by a step of the user's own
         self.momentums: dict[int, Any] = {}  # of optimizers, as traced
         self._model = model
+        self._leaves: list[Any] = []
         self._replicas = replicas(model)
         self._steps = 0  # that are under way: one a replica
         self._places = ops.arange(ROWS, dtype="int32")
@@ -59,6 +55,7 @@ class LossTape:
         tape = next((t for t in known if t.loss == loss), None)
         if tape is None:
             tape = cls(model, loss)
+        tape._leaves = [chain(each)[-1] for each in optimizers_of(model)]
         live = attach(model.optimizer)
         live.carry([tape.losses, tape.count, tape.begun])
         follow(model, tape)
@@ -89,8 +86,7 @@ class LossTape:
 
     def before(self, model: keras.Model) -> list[tuple[Any, Any]]:
         """Sum and number in each running mean of a step of the user's own."""
-        for optimizer in optimizers_of(model):
-            leaf = chain(optimizer)[-1]
+        for leaf in self._leaves:
             self.momentums[id(leaf)] = own(leaf, "momentum")
         if not self._is_own():
             return []

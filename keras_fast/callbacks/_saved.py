@@ -8,40 +8,36 @@ import keras
 import numpy as np
 
 from keras_fast._array_file import read_array_file
+from keras_fast._held import optimizers_of, variables_of
 from keras_fast._live import carried
-from keras_fast._unwrap import chain
+from keras_fast._unwrap import chain, scope
 
 __all__ = [
     "assign",
+    "assign_training",
+    "build_others",
     "built",
     "check_fits",
     "described_model",
-    "described_optimizer",
-    "optimizer_variables",
+    "described_training",
     "read_kind",
+    "training_values",
     "values",
 ]
 
 
 def built(model: keras.Model) -> keras.Model:
-    """A model that has its variables."""
-    if not model.built:
-        raise ValueError(
-            "The model must be built to be saved. Give it an `Input`, or call "
-            "it on a batch before `fit()`. "
-            f"Received: model={model.name} (not built)"
-        )
-    return model
-
-
-def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
-    """What the optimizer goes on from; schedules come from the step."""
-    hidden = carried(model.optimizer)
-    return [
-        v
-        for v in model.optimizer.variables
-        if not any(v is each for each in hidden)
-    ]
+    """A model that has its variables; without a `call()`, its layers have."""
+    layers = model._flatten_layers(include_self=False)
+    unbuilt = [layer.name for layer in layers if not layer.built]
+    if model.built or (layers and not unbuilt):
+        return model
+    raise ValueError(
+        "The model must be built to be saved. Give it an `Input`, or call it, "
+        "or each of its layers where it has no `call()`, on a batch before "
+        f"`fit()`. Received: model={model.name} (not built: "
+        f"{', '.join(unbuilt[:5]) or 'it has no layers'})"
+    )
 
 
 def described_model(model: keras.Model) -> list[str]:
@@ -49,10 +45,42 @@ def described_model(model: keras.Model) -> list[str]:
     return [f"{v.name} {_form(v)}" for v in model.variables]
 
 
-def described_optimizer(model: keras.Model) -> list[str]:
-    """The optimizers from the outside in, and one line a variable."""
-    kinds = [type(each).__name__ for each in chain(model.optimizer)]
-    return kinds + [_form(v) for v in optimizer_variables(model)]
+def described_training(model: keras.Model) -> dict[str, list[Any]]:
+    """What has to be the same for `training_values` to fit."""
+    others = [each for o in _others(model) for each in _described(o)]
+    for name, variable in variables_of(model)[1]:
+        attributes = name.partition(".")[2]  # the names of layers change
+        others.append(f"{attributes} {_form(variable)}")
+    return {
+        "model": described_model(model),
+        "optimizer": _described(model.optimizer),
+        "other variables": others,
+        "trained by others": _trained_by_others(model),
+    }
+
+
+def build_others(model: keras.Model, trained: list[list[int]]) -> None:
+    """Build the other optimizers as their own first step would."""
+    variables = _trainable(model)
+    for each, places in zip(_others(model), trained, strict=False):
+        if places and not each.built:
+            with scope(model):
+                each.build([variables[i] for i in places])
+
+
+def training_values(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copies of all that a training goes on from, but for metrics."""
+    found: dict[str, np.ndarray] = {}
+    for kind, variables in _training_variables(model).items():
+        found |= values(kind, variables)
+    return found
+
+
+def assign_training(
+    model: keras.Model, arrays: Mapping[str, np.ndarray]
+) -> None:
+    for kind, variables in _training_variables(model).items():
+        assign(kind, variables, arrays)
 
 
 def values(
@@ -107,5 +135,54 @@ def _refuse(
     )
 
 
-def _form(variable: keras.Variable) -> str:
-    return f"{tuple(variable.shape)} {variable.dtype}"
+def _form(variable: Any) -> str:
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    return f"{tuple(variable.shape)} {dtype}"
+
+
+def _described(optimizer: keras.optimizers.Optimizer) -> list[str]:
+    """The optimizers from the outside in, and one line a variable."""
+    kinds = [type(each).__name__ for each in chain(optimizer)]
+    return kinds + [_form(v) for v in _optimizer_variables(optimizer)]
+
+
+def _training_variables(model: keras.Model) -> dict[str, list[Any]]:
+    others = [v for o in _others(model) for v in _optimizer_variables(o)]
+    return {
+        "model": model.variables,
+        "optimizer": _optimizer_variables(model.optimizer),
+        "other": others + [v for _, v in variables_of(model)[1]],
+    }
+
+
+def _optimizer_variables(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.Variable]:
+    """What an optimizer goes on from; schedules come from the step."""
+    hidden = carried(optimizer)
+    return [
+        v for v in optimizer.variables if not any(v is each for each in hidden)
+    ]
+
+
+def _trained_by_others(model: keras.Model) -> list[list[int]]:
+    """Which variables each other optimizer was built for."""
+    places = {id(v): place for place, v in enumerate(_trainable(model))}
+    return [
+        [places[id(v)] for v in _built_for(each) if id(v) in places]
+        for each in _others(model)
+    ]
+
+
+def _others(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    found = optimizers_of(model)
+    return [each for each in found if each is not model.optimizer]
+
+
+def _trainable(model: keras.Model) -> list[Any]:
+    """All that an optimizer of the model may have been built for."""
+    return [*model.variables, *(v for _, v in variables_of(model)[1])]
+
+
+def _built_for(optimizer: Any) -> list[Any]:
+    return chain(optimizer)[-1]._trainable_variables if optimizer.built else []

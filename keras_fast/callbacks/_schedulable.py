@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import keras
 
 from keras_fast._fit import trains_already
+from keras_fast._held import optimizers_of
 from keras_fast._live import Live
-from keras_fast._unwrap import chain, optimizers_of, stateless
+from keras_fast._unwrap import chain, stateless
 
 __all__ = ["check_schedulable", "optimizer_of", "refuse_twice"]
 

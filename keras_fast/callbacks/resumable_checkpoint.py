@@ -11,6 +11,7 @@ from keras_fast._checks import one_of, whole
 from keras_fast._checks import path as checked_path
 from keras_fast._fit import begin_at, callbacks_of_this_fit
 from keras_fast._io import discard_unfinished
+from keras_fast._outside import outside
 from keras_fast._state import (
     build,
     random_seed,
@@ -21,12 +22,13 @@ from keras_fast._unwrap import scope
 from keras_fast.callbacks._held_signals import HeldSignals
 from keras_fast.callbacks._saved import (
     assign,
+    assign_training,
+    build_others,
     built,
     check_fits,
-    described_model,
-    described_optimizer,
-    optimizer_variables,
+    described_training,
     read_kind,
+    training_values,
     values,
 )
 from keras_fast.callbacks.sgdr import SGDR
@@ -39,9 +41,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     Run the same script again after an interruption: `fit()` goes on from the
     last save as if nothing had happened. The file has all variables of the
-    model and the optimizer, with the states of `Dropout` and its like; the
-    random state of Python, NumPy and the backend; and the place in the
-    training, also within an epoch. It is written whole or not at all. When
+    model and its optimizers, with the states of `Dropout` and its like and what
+    attributes of the model, its layers, loss and metrics lead to; the random
+    state of Python, NumPy and the backend; and the place in the training, also
+    within an epoch. It is written whole or not at all. When
     `fit()` ends by itself the file is removed, and the next `fit()` begins
     anew: save the trained model with `model.save()`.
 
@@ -108,6 +111,9 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._others = self._callbacks_to_save()
         if self.path.exists():
             self._resume()
+        self._outside = outside(model)
+        if self._outside is not None:
+            self._outside.watch()
         self._random_state = random_state()
         self._signals.hold()
 
@@ -116,6 +122,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._refuse_outside()
         before, self._batch = self._batch, batch + 1
         if self._model.stop_training:
             return  # the epoch ends here
@@ -166,11 +173,21 @@ class ResumableCheckpoint(keras.callbacks.Callback):
                 )
         return [c for c in given if hasattr(c, "save_own_variables")]
 
+    def _refuse_outside(self) -> None:
+        """After the first step, refuse what it changed and no file has."""
+        watched, self._outside = self._outside, None
+        names = watched.changed() if watched is not None else []
+        if names:
+            raise ValueError(
+                "`ResumableCheckpoint` must find all that training changes. "
+                "Make it an attribute of the model, a layer, a loss or a "
+                f"metric. Received: variables {names} in the train step alone"
+            )
+
     def _save(self, epoch: int, batch: int) -> None:
         model = self.model  # on JAX this brings the variables up to date
         arrays = {
-            **values("model", model.variables),
-            **values("optimizer", optimizer_variables(model)),
+            **training_values(model),
             **_named("epoch", self._random_state),
         }
         for i, other in enumerate(self._others):
@@ -191,8 +208,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         """What has to be the same when the training goes on."""
         return {
             "kind": KIND,
-            "model": described_model(self._model),
-            "optimizer": described_optimizer(self._model),
+            **described_training(self._model),
             "callbacks": [type(other).__name__ for other in self._others],
             "backend": keras.backend.backend(),
             "seed": random_seed(),
@@ -206,18 +222,18 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             check_fits(self.path, name, note[name], own[name])
         self._check_run(note, own)
         model, self._batch = self._model, note["batch"]
-
-        def put_back() -> None:
-            assign("model", model.variables, arrays)
-            assign("optimizer", optimizer_variables(model), arrays)
+        build_others(model, note.get("trained by others", []))
+        others = "other variables"
+        found = self._facts()[others]
+        check_fits(self.path, "model", note.get(others, []), found)
 
         def begin(batch: Any) -> None:
             build(model, batch)
-            put_back()
+            assign_training(model, arrays)
             assign("metrics", _metrics_variables(model), arrays)
             set_random_state(_under("batch", arrays))
 
-        put_back()
+        assign_training(model, arrays)
         for i, other in enumerate(self._others):
             other.load_own_variables(_under(f"callback{i}", arrays))
         set_random_state(_under("epoch", arrays))
