@@ -1,37 +1,28 @@
 """Which layers belong together?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import several, whole
+from keras_fast._find_head import find_head
 
 __all__ = [
     "Groups",
     "UnknownOrder",
     "can_train",
+    "check_built",
     "checked_groups",
     "default_groups",
     "frozen_by_lora",
+    "has_head",
     "layer_groups",
     "not_built",
 ]
 
 Groups = Sequence[Sequence[keras.layers.Layer]]
-
-# What turns maps of features into one vector: the head begins behind it.
-POOLING = (
-    keras.layers.Flatten,
-    keras.layers.GlobalAveragePooling1D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalAveragePooling3D,
-    keras.layers.GlobalMaxPooling1D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.GlobalMaxPooling3D,
-)
-
 
 class UnknownOrder(ValueError):
     """The order of a model's layers is known to its `call()` alone."""
@@ -42,25 +33,36 @@ def layer_groups(
 ) -> list[list[keras.layers.Layer]]:
     """Split a model's layers with weights into groups, input to output.
 
-    Nested models are opened. The head, that is what stands behind the last
-    nested model or the last global pooling, is the last group; the layers
-    before it are split where the numbers of layers come out most even. A
-    nested model with fewer layers than there are groups leaves some empty. A
-    model without such a head is split evenly altogether, and so is one that is
-    not nested and has too few layers before its head. A layer that has layers
-    of its own counts as one.
+    The head is the last group; the layers before it are split where the
+    numbers of layers come out most even. The head is what stands behind the
+    pretrained part:
+
+    - behind the nested model, or the first several, that have most of the
+      layers; the head itself may be a nested model too;
+    - without one, behind what turns feature maps or sequences into one vector
+      a sample, such as global pooling, `Flatten`, an LSTM, `keras.ops.mean` or
+      `x[:, 0]`.
+
+    Where neither marks a head the model is split evenly altogether, and the
+    last group is taken for the head. `training_plan` shows which it is.
+
+    Nested models are opened; a layer that has layers of its own counts as one.
+    A nested model with fewer layers than there are groups leaves some empty. A
+    model that is not nested is split evenly if it has too few layers before
+    its head for `num_groups`.
 
     Args:
         model: A built functional or Sequential model.
         num_groups: Number of groups, at most that of layers with weights; if
-            None, three, or as many as there can be without an empty one.
+            None, three, or as many as there can be with the head whole and
+            without an empty one.
 
     Returns:
         Lists of layers. Every layer with weights is in exactly one.
 
     Raises:
         ValueError: The order of the layers can't be known, as in a subclassed
-            model; the model is not built; or it has too few layers.
+            model; a layer is not built; or there are too few.
 
     Examples:
         >>> groups = keras_fast.layer_groups(model)
@@ -70,7 +72,7 @@ def layer_groups(
     if num_groups is None:
         return default_groups(model)
     num_groups = whole("num_groups", num_groups)
-    layers, head, nested = _ordered_layers(checked_model(model))
+    layers, head, nested = _ordered_layers(model)
     if len(layers) < num_groups:
         raise ValueError(
             "`num_groups` must be at most the number of layers with weights, "
@@ -88,9 +90,14 @@ def layer_groups(
 
 def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """Three groups, or as many as there can be without an empty one."""
-    layers, _, _ = _ordered_layers(checked_model(model))
-    groups = layer_groups(model, min(3, len(layers)))
-    return [group for group in groups if group]
+    layers, head, _ = _ordered_layers(model)
+    most = len(layers) - head + 1 if head else len(layers)
+    return layer_groups(model, min(3, most))
+
+
+def has_head(model: keras.Model) -> bool:
+    """Whether anything marks the head, or the last group is taken for it."""
+    return _ordered_layers(model)[1] > 0
 
 
 def checked_groups(model: keras.Model, groups: Groups) -> Groups:
@@ -130,29 +137,45 @@ def frozen_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
     ]
 
 
+def check_built(
+    model: keras.Model, layers: Iterable[keras.layers.Layer]
+) -> None:
+    """Refuse layers of a model whose weights can't be known yet."""
+    if any(not layer.built for layer in layers):
+        raise not_built(model)
+
+
 def not_built(model: keras.Model) -> ValueError:
-    """The error for a model of which nothing can be known yet."""
+    """The error for a model of which not all can be known yet."""
+    missing = [
+        part.name
+        for part in model._flatten_layers(include_self=False)
+        if not part.built and not isinstance(part, keras.Model)
+    ]
+    named = f" with layers that are not built: {missing}" if missing else ""
     return ValueError(
         "`model` must be built and have weights. Call it on a batch, or "
-        f"`model.build(input_shape)`, first. Received: model={model.name}"
+        "`model.build(input_shape)`, first. Received: "
+        f"model={model.name}{named}"
     )
 
 
 def _ordered_layers(
     model: keras.Model,
 ) -> tuple[list[keras.layers.Layer], int, bool]:
-    """Layers with weights, how many are the head, and if some are nested."""
-    layers, head, any_nested = {}, 0, False
-    for layer, nested in _walk(model):
-        if nested or isinstance(layer, POOLING):
-            head = 0
-        if layer.weights and id(layer) not in layers:
-            layers[id(layer)] = layer
-            head += not nested
-            any_nested |= nested
+    """Layers with weights, how many are the head, and if some are nested.
+
+    The head's come last.
+    """
+    all_layers = list(_walk(checked_model(model)))
+    check_built(model, (layer for layer, _ in all_layers))
+    layers = {id(layer): layer for layer, _ in all_layers if layer.weights}
     if not layers:
         raise not_built(model)
-    return list(layers.values()), head, any_nested
+    head = find_head(model)
+    nested = any(inside and layer.weights for layer, inside in all_layers)
+    ordered = sorted(layers.values(), key=lambda layer: id(layer) in head)
+    return ordered, len(head), nested
 
 
 def _walk(

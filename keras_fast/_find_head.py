@@ -1,0 +1,216 @@
+"""Where does the head of a model begin?
+
+Behind the pretrained part. Two things mark where that ends.
+
+- **A nested model.** The base is the nested model, or are the first several,
+  with most of the layers that work on feature maps. What stands behind it is
+  the head, also where it is a nested model. A model around both is opened.
+- **Pooling**, where no base is nested: what turns maps, which have axes of
+  space or time, into one vector a sample. Layers such as `Flatten` and `LSTM`
+  do it, and operations such as `keras.ops.mean` and `x[:, 0]`. What leads back
+  to maps, as in squeeze and excitation, is no head.
+"""
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+__all__ = ["find_head", "graph_of", "ordered_nodes"]
+
+POOLING = (
+    keras.layers.Flatten,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D,
+)
+# Global where it leaves one place.
+ADAPTIVE = (
+    keras.layers.AdaptiveAveragePooling1D,
+    keras.layers.AdaptiveAveragePooling2D,
+    keras.layers.AdaptiveAveragePooling3D,
+    keras.layers.AdaptiveMaxPooling1D,
+    keras.layers.AdaptiveMaxPooling2D,
+    keras.layers.AdaptiveMaxPooling3D,
+)
+
+
+class _Kind(enum.Enum):
+    MAPS = "features at several places in space or time"
+    POOLED = "what became of maps"
+    FLAT = "features that were never maps"
+
+
+class _Tensor(NamedTuple):
+    kind: _Kind
+    made_by: frozenset[int]  # indices of calls
+
+
+class _Call(NamedTuple):
+    """A call of a layer or an operation that is no model."""
+
+    operation: Any
+    parents: frozenset[int]  # indices of calls
+    takes_maps: bool
+    inside: tuple[int, ...]  # ids of nested models, the outermost first
+    trains: bool  # unless it is frozen
+
+
+def find_head(model: keras.Model) -> set[int]:
+    """The ids of the layers with weights in the head, none if none is marked.
+
+    What the body uses too is the body's.
+
+    Args:
+        model: A functional or Sequential model, and so are the models in it.
+    """
+    calls: list[_Call] = []
+    _call_model(model, None, (), calls)
+    head = _head(calls)
+    body = {
+        id(call.operation) for i, call in enumerate(calls) if i not in head
+    }
+    return {
+        id(calls[i].operation)
+        for i in head
+        if getattr(calls[i].operation, "weights", None)
+    } - body
+
+
+def graph_of(model: Any) -> Any:
+    """The model with its nodes; None if it has none or they aren't known."""
+    graph = getattr(model, "_functional", model)
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def ordered_nodes(graph: Any) -> list[Any]:
+    """The calls in a model of layers and models, inputs first."""
+    by_depth = graph._nodes_by_depth
+    depths = sorted(by_depth, reverse=True)
+    return [node for depth in depths for node in by_depth[depth]]
+
+
+# Calls, in the order of a pass through the model with nested models opened.
+
+
+def _call_model(
+    model: Any,
+    given: Sequence[_Tensor] | None,
+    inside: tuple[int, ...],
+    calls: list[_Call],
+) -> list[_Tensor]:
+    """Add the calls in a model; what it makes of what it is given."""
+    graph = graph_of(model)
+    if graph is None:  # Sequential, and what its layers return is not known
+        given = given or [_Tensor(_Kind.MAPS, frozenset())]
+        for layer in model.layers:
+            given = _call(layer, given, [None], inside, calls)
+        return list(given)
+    known = dict(zip(map(id, graph.inputs), given or (), strict=False))
+
+    def of(tensor: Any) -> _Tensor:
+        kind = _Kind.MAPS if len(tensor.shape) > 2 else _Kind.FLAT
+        return known.get(id(tensor)) or _Tensor(kind, frozenset())
+
+    for node in ordered_nodes(graph):
+        if node.is_input:
+            continue
+        taken = [of(tensor) for tensor in node.input_tensors]
+        made = _call(node.operation, taken, node.outputs, inside, calls)
+        known.update(zip(map(id, node.outputs), made, strict=False))
+    return [of(tensor) for tensor in graph.outputs]
+
+
+def _call(
+    operation: Any,
+    given: Sequence[_Tensor],
+    outputs: Sequence[Any],
+    inside: tuple[int, ...],
+    calls: list[_Call],
+) -> list[_Tensor]:
+    if isinstance(operation, keras.Model):
+        deeper = (*inside, id(operation))
+        return _call_model(operation, given, deeper, calls)
+    kinds = {tensor.kind for tensor in given}
+    parents = frozenset[int]().union(*(tensor.made_by for tensor in given))
+    maps = _Kind.MAPS in kinds
+    trains = isinstance(operation, keras.layers.Layer) and any(
+        part._trainable_variables for part in operation._flatten_layers()
+    )
+    calls.append(_Call(operation, parents, maps, inside, trains))
+    own = frozenset([len(calls) - 1])
+    return [_Tensor(_kind(operation, kinds, out), own) for out in outputs]
+
+
+def _kind(operation: Any, kinds: set[_Kind], output: Any) -> _Kind:
+    """What an operation makes of tensors of these kinds."""
+    if isinstance(operation, POOLING):
+        return _Kind.POOLED
+    if output is None:
+        return _Kind.MAPS if _Kind.MAPS in kinds else _Kind.POOLED
+    places = output.shape[1:]
+    if _Kind.MAPS in kinds:
+        one = sum(size != 1 for size in places) <= 1 and (
+            getattr(operation, "keepdims", False)
+            or isinstance(operation, ADAPTIVE)
+        )
+        return _Kind.POOLED if one or len(places) <= 1 else _Kind.MAPS
+    if _Kind.POOLED in kinds:
+        return _Kind.POOLED
+    return _Kind.MAPS if len(places) > 1 else _Kind.FLAT
+
+
+# Heads, as sets of indices of calls.
+
+
+def _head(calls: Sequence[_Call]) -> set[int]:
+    pooled = _behind_pooling(calls)
+    deepest = max((len(call.inside) for call in calls), default=0)
+    for depth in range(deepest):
+        bases = [
+            head
+            for head in _behind_models(calls, depth)
+            if _few_work_on_maps(calls, head)
+        ]
+        if bases:
+            return min(bases, key=lambda head: len(head ^ pooled))
+    return pooled or _split(calls, [i for i, c in enumerate(calls) if c.inside])
+
+
+def _behind_pooling(calls: Sequence[_Call]) -> set[int]:
+    """What neither takes maps nor leads to what does."""
+    return _split(calls, [i for i, call in enumerate(calls) if call.takes_maps])
+
+
+def _behind_models(calls: Sequence[_Call], depth: int) -> Iterator[set[int]]:
+    """What stands behind the first of the models there, the first two, ..."""
+    within: dict[int, list[int]] = {}
+    for i, call in enumerate(calls):
+        for model in call.inside[depth : depth + 1]:
+            within.setdefault(model, []).append(i)
+    ends: list[int] = []
+    for its_calls in within.values():
+        ends += its_calls
+        if head := _split(calls, ends):
+            yield head
+
+
+def _few_work_on_maps(calls: Sequence[_Call], head: set[int]) -> bool:
+    """Whether at most half of the layers that train on maps do."""
+    on_maps = {i for i, c in enumerate(calls) if c.takes_maps and c.trains}
+    return 2 * len(on_maps & head) <= len(on_maps)
+
+
+def _split(calls: Sequence[_Call], ends: Iterable[int]) -> set[int]:
+    """What does not lead to these ends of a body, if both sides can train."""
+    body = {*ends}
+    for i in reversed(range(len(calls))):
+        if i in body:
+            body |= calls[i].parents
+    head = {*range(len(calls))} - body
+    sides = [body, head]
+    return head if all(any(calls[i].trains for i in s) for s in sides) else set()
