@@ -2,9 +2,10 @@
 
 Behind the pretrained part. Two things mark where that ends.
 
-- **A nested model.** The base is the nested model, or are the first several,
-  with most of the layers that work on feature maps. What stands behind it is
-  the head, also where it is a nested model. A model around both is opened.
+- **A nested model.** With most of the layers that work on feature maps it is
+  the base, or the first several are, and what stands behind is the head,
+  nested or not. With few of them it is the head itself, if nothing else is. A
+  model around both is opened.
 - **Pooling**, where no base is nested: what turns maps, which have axes of
   space or time, into one vector a sample. Layers such as `Flatten` and `LSTM`
   do it, and operations such as `keras.ops.mean` and `x[:, 0]`. What leads back
@@ -71,9 +72,7 @@ def find_head(model: keras.Model) -> set[int]:
     calls: list[_Call] = []
     _call_model(model, None, (), calls)
     head = _head(calls)
-    body = {
-        id(call.operation) for i, call in enumerate(calls) if i not in head
-    }
+    body = {id(call.operation) for i, call in enumerate(calls) if i not in head}
     return {
         id(calls[i].operation)
         for i in head
@@ -187,16 +186,18 @@ def _behind_pooling(calls: Sequence[_Call]) -> set[int]:
 
 
 def _behind_models(calls: Sequence[_Call], depth: int) -> Iterator[set[int]]:
-    """What stands behind the first of the models there, the first two, ..."""
-    within: dict[int, list[int]] = {}
+    """What begins with the first of the models there, is behind it, ..."""
+    within: dict[int, set[int]] = {}
     for i, call in enumerate(calls):
         for model in call.inside[depth : depth + 1]:
-            within.setdefault(model, []).append(i)
-    ends: list[int] = []
-    for its_calls in within.values():
-        ends += its_calls
-        if head := _split(calls, ends):
-            yield head
+            within.setdefault(model, set()).add(i)
+    ends: set[int] = set()
+    for inside in within.values():
+        before = set[int]().union(*(calls[i].parents for i in inside)) - inside
+        for more in (before, inside):
+            ends |= more
+            if head := _split(calls, ends):
+                yield head
 
 
 def _few_work_on_maps(calls: Sequence[_Call], head: set[int]) -> bool:
@@ -213,4 +214,6 @@ def _split(calls: Sequence[_Call], ends: Iterable[int]) -> set[int]:
             body |= calls[i].parents
     head = {*range(len(calls))} - body
     sides = [body, head]
-    return head if all(any(calls[i].trains for i in s) for s in sides) else set()
+    return (
+        head if all(any(calls[i].trains for i in s) for s in sides) else set()
+    )

@@ -14,6 +14,7 @@ from keras_fast.layer_groups import (
     checked_groups,
     default_groups,
     frozen_by_lora,
+    say_head,
 )
 
 __all__ = ["NORMALIZATION", "freeze", "freeze_to", "unfreeze"]
@@ -79,17 +80,22 @@ def freeze_to(
 
 
 def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
-    """Freeze all groups but the last.
+    """Freeze all groups but the last, the head.
 
     Args:
         model: The model.
         train_batchnorm: See `freeze_to`.
+
+    Warns:
+        UserWarning: Nothing marks a head, see `layer_groups`, and the last
+            group, which has several layers, is taken for it.
 
     Examples:
         >>> keras_fast.freeze(model)
         >>> [layer.trainable for layer in model.layers]
         [False, False, True]
     """
+    say_head(model, stacklevel=2)
     groups = default_groups(model)
     freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
 

@@ -1,5 +1,6 @@
 """Which layers belong together?"""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 import keras
@@ -20,9 +21,11 @@ __all__ = [
     "has_head",
     "layer_groups",
     "not_built",
+    "say_head",
 ]
 
 Groups = Sequence[Sequence[keras.layers.Layer]]
+
 
 class UnknownOrder(ValueError):
     """The order of a model's layers is known to its `call()` alone."""
@@ -98,6 +101,24 @@ def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
 def has_head(model: keras.Model) -> bool:
     """Whether anything marks the head, or the last group is taken for it."""
     return _ordered_layers(model)[1] > 0
+
+
+def say_head(model: keras.Model, stacklevel: int) -> None:
+    """Warn if layers are taken for the head that nothing marks as one.
+
+    One layer, the last, is nobody's surprise.
+    """
+    names = [layer.name for layer in default_groups(model)[-1]]
+    if len(names) > 1 and not has_head(model):
+        warnings.warn(
+            "`model` must have its head behind a nested model or behind "
+            "pooling, or its last group of layers is taken for the head. "
+            "Pass lists of layers to `freeze_to(model, -1, groups)`, or the "
+            "body's last layer to `split_head(model, at)`, to choose another. "
+            f"Received: model={model.name}, in which {names} are taken for "
+            "the head",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def checked_groups(model: keras.Model, groups: Groups) -> Groups:

@@ -1,5 +1,6 @@
 """At which multiple of one learning rate does each variable train?"""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from keras_fast._checks import non_negative, positive, several
 from keras_fast.layer_groups import (
     Groups,
     can_train,
+    check_built,
     checked_groups,
     default_groups,
     layer_groups,
@@ -85,7 +87,7 @@ def layer_multipliers(
 
     Raises:
         ValueError: A rate that is not above 0, or not one for each group, or
-            more rates than layers.
+            more rates than layers; a layer that is not built.
 
     Examples:
         >>> keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))
@@ -98,6 +100,7 @@ def layer_multipliers(
     if groups is None:
         groups = _a_group_a_rate(model, learning_rates)
     groups = checked_groups(model, groups)
+    check_built(model, itertools.chain(*groups))
     rates = _rates(learning_rates, len(groups))
     of_variable = {
         id(variable): rate / max(rates)

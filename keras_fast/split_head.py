@@ -1,14 +1,16 @@
 """Which two models, body and head, is a model made of?"""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_fast._checks import model as checked_model
-from keras_fast.layer_groups import default_groups
+from keras_fast._find_head import graph_of, ordered_nodes
+from keras_fast.layer_groups import check_built, default_groups, say_head
 
-__all__ = ["split_head"]
+__all__ = ["cut", "split_head"]
 
 
 def split_head(
@@ -17,10 +19,11 @@ def split_head(
     """Two models, body and head, that share a model's layers.
 
     `head(body(x))` is `model(x)`, and training the head trains the model. The
-    head is what `freeze(model)` leaves to train, the last group of layers, and
-    all behind it. Layers before it that neither have weights nor change in
-    training, such as global pooling, are the body's: its output is as small as
-    can be. Layers such as `Dropout` are the head's.
+    head is what `freeze(model)` leaves to train, the last group of
+    `layer_groups(model)`, and all behind it. Layers before it that neither have
+    weights nor change in training, such as global pooling, are the body's: its
+    output is as small as can be. Layers such as `Dropout` are the head's. If a
+    model within this one has both, that one is cut.
 
     Args:
         model: A built functional or Sequential model.
@@ -34,6 +37,9 @@ def split_head(
         ValueError: The model is subclassed or not built, or it can't be cut
             at one tensor there.
 
+    Warns:
+        UserWarning: As `freeze` does.
+
     Examples:
         >>> body, head = keras_fast.split_head(model)
         >>> body.output_shape, head.output_shape
@@ -45,52 +51,105 @@ def split_head(
 
     - fastai 0.7, `ConvLearner.pretrained(..., precompute=True)`
     """
-    nodes, graph = _ordered_nodes(checked_model(model))
-    ends = _last_of_body(model, nodes) if at is None else _named(nodes, at)
-    for node in ends:
-        if _is_cut(node, graph):
-            tensor = node.outputs[0]
-            body = keras.Model(graph.input, tensor, name=f"{model.name}_body")
-            head = keras.Model(tensor, graph.output, name=f"{model.name}_head")
-            return body, head
-    raise _no_cut(model, at, "not all paths go through one tensor there")
+    _graph(checked_model(model))
+    if at is None:
+        say_head(model, stacklevel=2)
+    return cut(model, at)
 
 
-def _ordered_nodes(model: keras.Model) -> tuple[list[Any], Any]:
-    """The calls of layers, inputs first, and the model as a graph."""
-    if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs[0], model.outputs[0])
-    by_depth = getattr(model, "_nodes_by_depth", None)
-    if by_depth is None:
+def cut(
+    model: keras.Model, at: keras.layers.Layer | str | None = None
+) -> tuple[keras.Model, keras.Model]:
+    """`split_head` without a word on what it takes for the head."""
+    graph = _graph(model)
+    if at is not None:
+        ends = _named(ordered_nodes(graph), at)
+        return _cut_behind(model, graph, ends, at)
+    return _cut_before(model, {id(x) for x in default_groups(model)[-1]})
+
+
+def _graph(model: keras.Model) -> Any:
+    graph = graph_of(model)
+    if graph is None:
+        if isinstance(model, keras.Sequential):
+            check_built(model, model.layers)
         raise ValueError(
             "`model` must be a built functional or Sequential model: the "
             "paths through a subclassed one are known to its `call()` alone. "
             "Give a Sequential model an Input. "
             f"Received: model={model.name} ({type(model).__name__})"
         )
-    depths = sorted(by_depth, reverse=True)
-    return [node for depth in depths for node in by_depth[depth]], model
+    return graph
 
 
-def _last_of_body(model: keras.Model, nodes: list[Any]) -> list[Any]:
-    """Where the body may end, the best first."""
-    head = {id(layer) for layer in default_groups(model)[-1]}
+def _cut_behind(
+    model: keras.Model, graph: Any, ends: list[Any], at: Any = None
+) -> tuple[keras.Model, keras.Model]:
+    """Cut behind the first of these nodes through which everything goes."""
+    for node in ends:
+        used = _used(node, graph)
+        if len(used) == 1 and _is_cut(node, graph):
+            [tensor] = used
+            body = keras.Model(graph.input, tensor, name=f"{model.name}_body")
+            head = keras.Model(tensor, graph.output, name=f"{model.name}_head")
+            return body, head
+    raise _no_cut(model, at, "not all paths go through one tensor there")
 
-    def in_head(node: Any) -> bool:
-        parts = node.operation._flatten_layers()
-        return any(id(part) in head for part in parts)
 
-    known = [i for i, node in enumerate(nodes) if _has_weights(node)]
-    body = [i for i in known if not in_head(nodes[i])]
-    first = min(set(known) - {*body})
-    if not body or body[-1] > first:
+def _cut_before(
+    model: keras.Model, head: set[int]
+) -> tuple[keras.Model, keras.Model]:
+    """Cut before these layers, in a model in this one if it has to be."""
+    graph = _graph(model)
+    nodes = ordered_nodes(graph)
+    shares = [_share(node, head) for node in nodes]
+    both = [n for n, share in zip(nodes, shares, strict=True) if len(share) > 1]
+    if both:
+        return _cut_within(model, graph, both, head)
+    body = [i for i, share in enumerate(shares) if share == {False}]
+    first = shares.index({True})
+    if not body:
         raise _no_cut(
             model, None, "no layer with weights is wholly before its head"
         )
     last = end = body[-1]
-    while not _changes_in_training(nodes[end + 1]):
+    while end + 1 < len(nodes) and not _changes_in_training(nodes[end + 1]):
         end += 1
-    return nodes[last : end + 1][::-1]
+    ends = nodes[last : end + 1][::-1] if last < first else []
+    return _cut_behind(model, graph, ends)
+
+
+def _cut_within(
+    model: keras.Model, graph: Any, nodes: list[Any], head: set[int]
+) -> tuple[keras.Model, keras.Model]:
+    """Cut the one nested model that has layers of both."""
+    node = nodes[0]
+    is_last = [*map(id, graph.outputs)] == [*map(id, node.outputs)]
+    whole = len(node.outputs) == 1 and (is_last or _is_cut(node, graph))
+    if len(nodes) > 1 or not whole:
+        raise _no_cut(model, None, "models in it have layers of both")
+    inner_body, inner_head = _cut_before(node.operation, head)
+    features = inner_body(*node.arguments.args, **node.arguments.kwargs)
+    scores = inner_head.output
+    if not is_last:
+        scores = keras.Model(node.outputs[0], graph.output)(scores)
+    body = keras.Model(graph.input, features, name=f"{model.name}_body")
+    return body, keras.Model(
+        inner_head.input, scores, name=f"{model.name}_head"
+    )
+
+
+def _share(node: Any, head: set[int]) -> set[bool]:
+    """Whether layers with weights in it are the head's: all, none or both."""
+
+    def layers(operation: Any) -> Iterator[Any]:
+        if isinstance(operation, keras.Model):
+            for layer in operation.layers:
+                yield from layers(layer)
+        elif getattr(operation, "weights", None):
+            yield operation
+
+    return {id(layer) in head for layer in layers(node.operation)}
 
 
 def _named(nodes: list[Any], at: Any) -> list[Any]:
@@ -108,10 +167,6 @@ def _named(nodes: list[Any], at: Any) -> list[Any]:
     return found
 
 
-def _has_weights(node: Any) -> bool:
-    return bool(getattr(node.operation, "weights", None))
-
-
 def _changes_in_training(node: Any) -> bool:
     """Whether it trains, is random, adds a loss or can tell."""
     operation = node.operation
@@ -122,11 +177,19 @@ def _changes_in_training(node: Any) -> bool:
     )
 
 
+def _used(node: Any, graph: Any) -> list[Any]:
+    """What the rest of the model takes of the outputs of a call."""
+    taken = {id(tensor) for tensor in graph.outputs}
+    for other in ordered_nodes(graph):
+        taken.update(map(id, other.input_tensors))
+    return [tensor for tensor in node.outputs if id(tensor) in taken]
+
+
 def _is_cut(node: Any, graph: Any) -> bool:
     """Whether every path from the inputs to the outputs goes through it."""
     ends = [tensor._keras_history for tensor in graph.outputs]
     open_ = [end.operation._inbound_nodes[end.node_index] for end in ends]
-    if node in open_ or len(node.outputs) != 1:
+    if node in open_:
         return False
     seen = set()
     while open_:

@@ -16,6 +16,7 @@ from keras_fast.layer_groups import (
     can_train,
     checked_groups,
     default_groups,
+    has_head,
 )
 
 __all__ = ["TrainingPlan", "training_plan"]
@@ -47,19 +48,22 @@ def training_plan(
     Returns:
         A `TrainingPlan`. Its columns are group, layers, parameters, those
         that train, learning rate, weight decay and what BatchNormalization
-        does.
+        does. The layers of the head are named so; where no group is, nothing
+        marks a head, see `layer_groups`.
 
     Examples:
         >>> print(keras_fast.training_plan(model))
         group  layers...parameters  trains  rate...decay  batchnorm
         0      ...
     """
+    known = groups is None and has_head(model)
     groups = default_groups(model) if groups is None else groups
     groups = checked_groups(model, groups)
     how = _how(model) if model.compiled and model.optimizer else None
-    return TrainingPlan(
-        tuple(_row(i, group, how) for i, group in enumerate(groups))
-    )
+    rows = [_row(i, group, how) for i, group in enumerate(groups)]
+    if known:
+        rows[-1]["layers"] = f"head: {rows[-1]['layers']}"
+    return TrainingPlan(tuple(rows))
 
 
 def _how(model: keras.Model) -> dict[int, tuple[float, float]]:

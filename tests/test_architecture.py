@@ -30,6 +30,7 @@ FLOORS = [
         "_batches",
         "_compiled",
         "_decoder",
+        "_find_head",
         "_fit",
         "_fused",
         "_gradients",

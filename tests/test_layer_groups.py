@@ -203,12 +203,13 @@ def test_groups_of_a_subclassed_model_can_be_passed():
 
 
 def test_unbuilt_model_is_refused():
-    model = keras.Sequential([Dense(2)], name="empty")
+    model = keras.Sequential([Dense(2, name="new")], name="empty")
     with pytest.raises(ValueError) as caught:
         layer_groups(model)
     assert str(caught.value) == (
         "`model` must be built and have weights. Call it on a batch, or "
-        "`model.build(input_shape)`, first. Received: model=empty"
+        "`model.build(input_shape)`, first. Received: model=empty with "
+        "layers that are not built: ['new']"
     )
 
 

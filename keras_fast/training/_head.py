@@ -16,7 +16,7 @@ from keras_fast._progress import OneBar, heading
 from keras_fast._unwrap import scope
 from keras_fast.batch_norm import batch_norms, update_batch_norm
 from keras_fast.callbacks import OneCycle
-from keras_fast.split_head import split_head
+from keras_fast.split_head import cut
 from keras_fast.training._features import Features, NoFeatures, features
 
 __all__ = ["train_head", "validated"]
@@ -86,10 +86,11 @@ def _cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
             raise NoFeatures(f"the model has a `{name}` of its own")
     if model.loss is None:
         raise NoFeatures("the model is compiled without a loss")
-    if len(model.outputs) > 1:
+    # A Sequential model of unknown shapes has none yet.
+    if len(getattr(model, "outputs", ())) > 1:
         raise NoFeatures("the model has several outputs")
     try:
-        return split_head(model)
+        return cut(model)
     except ValueError as error:
         raise NoFeatures(str(error)) from error
 

@@ -21,8 +21,8 @@ from keras_fast._rebind import averaged_updates
 from keras_fast._scaled_updates import scaled_updates
 from keras_fast._train_step import trace_anew
 from keras_fast._unwrap import innermost
-from keras_fast.freezing import freeze, unfreeze
-from keras_fast.layer_groups import can_train, default_groups
+from keras_fast.freezing import freeze_to, unfreeze
+from keras_fast.layer_groups import can_train, default_groups, say_head
 from keras_fast.multipliers import layer_multipliers
 from keras_fast.training._averages import Averages
 from keras_fast.training._features import NoFeatures
@@ -133,16 +133,17 @@ def fine_tune(
 
     Raises:
         ValueError: An argument is out of its range, the model is not
-            compiled, its optimizer has a rate for each group already, or
-            a callback would have no effect, or take the place of the averages
-            or of the best weights.
+            compiled or not built, its optimizer has a rate for each group
+            already, or a callback would have no effect, or take the place of
+            the averages or of the best weights.
 
     Warns:
         UserWarning: The features can't be computed once: the data can be read
             only once or has no labels, there is no base before the head, the
             model has several outputs, no compiled loss or its own
             `train_step` or `compute_loss`, or the features would take over
-            2 GiB. The head trains for one frozen epoch instead.
+            2 GiB. The head trains for one frozen epoch instead. Or nothing
+            marks a head, see `freeze`.
 
     Examples:
         >>> history = keras_fast.fine_tune(model, x, y, epochs=2, verbose=0)
@@ -157,6 +158,7 @@ def fine_tune(
     """
     check_optimizer(compiled(model).optimizer, momentums)
     check_model(model)
+    say_head(model, stacklevel=2)
     check_length("fine_tune", given(x), fit_kwargs)
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
@@ -211,7 +213,8 @@ def _train(
     cycle = functools.partial(OneCycleBetween, momentums=plan.momentums)
     try:
         if frozen and not training.is_past(frozen):
-            freeze(model, train_batchnorm=plan.train_batchnorm)
+            groups = default_groups(model)
+            freeze_to(model, -1, groups, train_batchnorm=plan.train_batchnorm)
             head = cycle(0, frozen, plan.base_lr, pct_start=0.99)
             training.fit(0, frozen, head, **data)
     finally:
