@@ -1,18 +1,35 @@
 """What does the loss that a model is compiled with say of each sample?"""
 
+import functools
+import inspect
 from typing import Any
 
 import keras
 import numpy as np
 
 __all__ = [
+    "classes_axis",
     "compiled_loss",
-    "probabilities",
+    "is_binary",
+    "losses",
     "sample_losses",
-    "several_classes",
+    "takes_logits",
 ]
 
 ops = keras.ops
+# Whether each class counts by itself, of the losses that can take logits.
+BINARY = {
+    keras.losses.BinaryCrossentropy: True,
+    keras.losses.BinaryFocalCrossentropy: True,
+    keras.losses.CategoricalCrossentropy: False,
+    keras.losses.CategoricalFocalCrossentropy: False,
+    keras.losses.SparseCategoricalCrossentropy: False,
+    keras.losses.binary_crossentropy: True,
+    keras.losses.binary_focal_crossentropy: True,
+    keras.losses.categorical_crossentropy: False,
+    keras.losses.categorical_focal_crossentropy: False,
+    keras.losses.sparse_categorical_crossentropy: False,
+}
 
 
 class FunctionLoss(keras.losses.Loss):
@@ -21,8 +38,6 @@ class FunctionLoss(keras.losses.Loss):
     def __init__(self, function: Any):
         super().__init__(name=getattr(function, "__name__", None))
         self.function = function
-        if "crossentropy" in self.name:
-            self.from_logits = False
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         rank = len(y_true.shape)
@@ -56,53 +71,68 @@ def compiled_loss(model: keras.Model) -> keras.losses.Loss:
     return loss if isinstance(loss, keras.losses.Loss) else FunctionLoss(loss)
 
 
+def losses(
+    loss: keras.losses.Loss, labels: np.ndarray, outputs: np.ndarray
+) -> np.ndarray:
+    """What a loss is before weights and reduction."""
+    tensors = (ops.convert_to_tensor(a, loss.dtype) for a in (labels, outputs))
+    return ops.convert_to_numpy(loss.call(*tensors)).astype(float)
+
+
 def sample_losses(
     loss: keras.losses.Loss, labels: np.ndarray, outputs: np.ndarray
 ) -> np.ndarray:
     """The loss of each sample, (n,); the mean over whatever else it has."""
-    # What a loss does when it is called, but for weights and reduction.
-    tensors = (ops.convert_to_tensor(a, loss.dtype) for a in (labels, outputs))
-    losses = ops.convert_to_numpy(loss.call(*tensors)).astype(float)
-    if losses.shape[:1] != outputs.shape[:1]:
+    found = losses(loss, labels, outputs)
+    if found.shape[:1] != outputs.shape[:1]:
         raise ValueError(
             "The loss of `model` must be one for each sample before its "
             "reduction. Leave out the mean over the batch in it. Received: "
-            f"losses of shape {losses.shape} for {len(outputs)} samples"
+            f"losses of shape {found.shape} for {len(outputs)} samples"
         )
-    return losses.reshape(len(losses), -1).mean(axis=1)
+    return found.reshape(len(found), -1).mean(axis=1)
 
 
-def probabilities(
-    loss: keras.losses.Loss, outputs: np.ndarray
-) -> np.ndarray | None:
-    """The probability of each class, (..., classes), as the loss takes it.
+def takes_logits(loss: keras.losses.Loss) -> bool | None:
+    """Whether it takes logits or probabilities; None if it does not declare.
 
-    Of one output for two classes it makes two. None where the outputs are no
-    probabilities, as in regression.
+    Losses of Keras, and whatever has `from_logits`, as an attribute or as an
+    argument of its function, bound or not.
     """
-    from_logits = getattr(loss, "from_logits", None)
-    if from_logits is None and not _sum_to_one(outputs):
+    declared = getattr(loss, "from_logits", None)
+    if declared is not None:
+        return bool(declared)
+    function, bound = _function(loss)
+    if function is crossentropy:
+        return False
+    try:
+        parameter = inspect.signature(function).parameters.get("from_logits")
+    except (TypeError, ValueError):  # not written in Python
         return None
-    if from_logits and _is_binary(loss, outputs):
-        outputs = np.exp(-np.logaddexp(0, -outputs))
-    elif from_logits:
-        outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        outputs = outputs / outputs.sum(axis=-1, keepdims=True)
-    if outputs.shape[-1] == 1:
-        outputs = np.concatenate([1 - outputs, outputs], axis=-1)
-    return outputs
+    if parameter is None:
+        return None
+    return bool(bound.get("from_logits", parameter.default))
 
 
-def several_classes(loss: keras.losses.Loss, outputs: np.ndarray) -> bool:
-    """Whether a sample may be of several classes, or of none."""
-    return outputs.shape[-1] > 1 and _is_binary(loss, outputs)
+def is_binary(loss: keras.losses.Loss) -> bool | None:
+    """Whether each class counts by itself; None if it is none of Keras's."""
+    function, _ = _function(loss)
+    return BINARY.get(function, BINARY.get(type(loss)))
 
 
-def _is_binary(loss: keras.losses.Loss, outputs: np.ndarray) -> bool:
-    name = f"{type(loss).__name__} {loss.name}".lower()
-    return outputs.shape[-1] == 1 or "binary" in name
+def classes_axis(loss: keras.losses.Loss) -> int:
+    """Along which axis of the outputs the loss has its classes."""
+    if is_binary(loss) is not False:
+        return -1
+    _, bound = _function(loss)
+    return bound.get("axis", getattr(loss, "axis", -1))
 
 
-def _sum_to_one(outputs: np.ndarray) -> bool:
-    sums = outputs.sum(axis=-1)
-    return outputs.shape[-1] > 1 and np.allclose(sums, 1, atol=1e-2)
+def _function(loss: Any) -> tuple[Any, dict[str, Any]]:
+    """What is called in the end, and what it is given by name."""
+    function = getattr(loss, "function", loss)
+    bound: dict[str, Any] = {}
+    while isinstance(function, functools.partial):
+        bound = {**function.keywords, **bound}
+        function = function.func
+    return function, bound

@@ -1,11 +1,20 @@
-"""Which layer gives the feature maps, and which the scores?"""
+"""Which layer gives the feature maps?"""
 
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-__all__ = ["conv_layer", "end_layer"]
+__all__ = ["conv_layer"]
+
+layers = keras.layers
+RESIZED = (
+    layers.AveragePooling2D,
+    layers.Cropping2D,
+    layers.MaxPooling2D,
+    layers.UpSampling2D,
+    layers.ZeroPadding2D,
+)
 
 
 def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
@@ -19,12 +28,21 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
         ValueError: There is not one such layer.
     """
     if layer is None:
-        found = [each for each in _leaves(model) if _has_maps(each)]
+        outside: dict[int, Any] = {}
+        found = [
+            each
+            for each in _leaves(model, outside)
+            if not isinstance(each, layers.InputLayer)
+            and _is_map(_output(each), outside)
+        ]
         if found:
             return found[-1]
         raise ValueError(
-            "`model` must have a layer with feature maps, (n, height, width, "
-            "channels), that can be found without running it. Pass `layer`. "
+            "`model` must have a convolution, or a layer that keeps the "
+            "places of one, and such a layer must be found without running "
+            "the model. Pass `layer`: any that gives (n, height, width, "
+            "channels). In a transformer, whose tokens have no such shape, "
+            "put a `keras.layers.Reshape` to it behind a block. "
             f"Received: model={model.name}, layer=None"
         )
     inside = model._flatten_layers(include_self=False)
@@ -38,33 +56,51 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
     )
 
 
-def end_layer(model: Any) -> keras.layers.Layer | None:
-    """The layer that the model's one output is from.
-
-    None where only running the model would tell.
-    """
-    while isinstance(model, keras.Model):
-        ends = getattr(model, "outputs", None) or []
-        if len(ends) != 1:
-            return None
-        model = ends[0]._keras_history.operation
-    return model
-
-
-def _leaves(model: Any) -> Iterator[keras.layers.Layer]:
+def _leaves(
+    model: Any, outside: dict[int, Any]
+) -> Iterator[keras.layers.Layer]:
+    """Layers in order; `outside` learns what each nested model is called on."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
+            given = [node.input_tensors for node in layer._inbound_nodes[-1:]]
+            inputs = getattr(layer, "inputs", None) or []
+            for tensors in given:
+                outside |= zip(map(id, inputs), tensors, strict=False)
+            yield from _leaves(layer, outside)
         else:
             yield layer
 
 
-def _has_maps(layer: Any) -> bool:
-    if isinstance(layer, keras.layers.InputLayer):
-        return False
+def _output(layer: Any) -> Any:
     try:
-        shape = layer.output.shape
+        return layer.output
     except (AttributeError, ValueError):  # never called, or several outputs
-        return False
+        return None
+
+
+def _is_map(tensor: Any, outside: dict[int, Any]) -> bool:
+    """Whether axes 1 and 2 are still places of the picture.
+
+    A kernel of four axes makes such maps. What only has four axes may be the
+    scores of an attention, (n, heads, tokens, tokens).
+    """
+    shape = getattr(tensor, "shape", ())
     # What is pooled to one place says nothing of where.
-    return len(shape) == 4 and tuple(shape[1:3]) != (1, 1)
+    if len(shape) != 4 or tuple(shape[1:3]) == (1, 1):
+        return False
+    operation, node_index, tensor_index = tensor._keras_history
+    if getattr(operation, "outputs", None):  # a model
+        return _is_map(operation.outputs[tensor_index], outside)
+    if isinstance(operation, layers.InputLayer):
+        return _is_map(outside.get(id(tensor)), outside)
+    if isinstance(operation, layers.Permute):
+        return False
+    weights = getattr(operation, "weights", ())
+    if any(len(weight.shape) == 4 for weight in weights):
+        return True
+    resized = isinstance(operation, RESIZED)
+    return any(
+        (resized or source.shape[1:3] == shape[1:3])
+        and _is_map(source, outside)
+        for source in operation._inbound_nodes[node_index].input_tensors
+    )

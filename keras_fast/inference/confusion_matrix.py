@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from keras_fast._checks import compiled, whole
 from keras_fast._classes import class_index, names_of
-from keras_fast.inference._compiled_loss import compiled_loss, probabilities
+from keras_fast.inference._compiled_loss import compiled_loss
+from keras_fast.inference._meaning import Outputs
 from keras_fast.inference._predictions import predictions
 from keras_fast.pictures import plot_matrix
 
@@ -109,13 +110,15 @@ def confusion_matrix(
     - fastai 2.8, `ClassificationInterpretation.confusion_matrix`
     """
     loss = compiled_loss(compiled(model))
+    known = Outputs(model, loss)
     names = names_of(x, class_names)
     matrix = np.zeros((0, 0), np.int64)
     for _, labels, outputs in predictions(
         model, x, y, batch_size=batch_size, steps=steps, verbose=verbose
     ):
+        known.see(labels, outputs)
         if outputs.shape[-1] == 1:
-            outputs = _two_classes(loss, outputs)
+            outputs = _two_classes(known, outputs)
         size = outputs.shape[-1]
         if not len(matrix):
             _check_names(names, size)
@@ -170,14 +173,14 @@ def most_confused(
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def _two_classes(loss: keras.losses.Loss, outputs: np.ndarray) -> np.ndarray:
-    shares = probabilities(loss, outputs)
+def _two_classes(known: Outputs, outputs: np.ndarray) -> np.ndarray:
+    shares = known.meaning().probabilities(outputs)
     if shares is not None:
         return shares
     raise ValueError(
-        "`model` must be a classifier. Compile one of one output with "
-        "'binary_crossentropy', so that its output is known for a "
-        f"probability. Received: loss={loss.name!r}"
+        "`model` must be a classifier. End one of one output in a sigmoid, or "
+        "compile it with 'binary_crossentropy', so that its output is known "
+        f"for a probability. Received: loss={known.loss.name!r}"
     )
 
 

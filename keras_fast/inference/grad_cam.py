@@ -1,7 +1,6 @@
 """Where in a picture is what the model sees?"""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from keras_fast._checks import model as checked
 from keras_fast._classes import class_name
-from keras_fast._gradients import gradients
-from keras_fast.inference._layers import conv_layer, end_layer
+from keras_fast.inference._ends import end
+from keras_fast.inference._heatmaps import heatmaps
+from keras_fast.inference._layers import conv_layer
 from keras_fast.models._checks import channels_last
 from keras_fast.pictures import plot_pictures
 
@@ -20,12 +20,6 @@ __all__ = ["GradCAM", "grad_cam"]
 
 ops = keras.ops
 AT_ONCE = 32
-# Of maps: that of ImageNet's networks at 224 pixels. Heat in 3 x 3 fields is
-# on the object no more often than chance, see benchmarks/grad_cam.py.
-LEAST_SIDE = 7
-# Gradients of 16 bits are smaller than the numbers they have are exact for.
-SCALE = 256.0
-ACTIVATIONS = (keras.activations.softmax, keras.activations.sigmoid)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,86 +114,18 @@ def grad_cam(
             "`model` must be built. Train it, load its weights or give it an "
             f"Input first. Received: model={model.name} (not built)"
         )
-    images = _pictures(images)
+    inputs, place = _inputs(images)
+    pictures = keras.tree.flatten(inputs)[place]
     source = conv_layer(model, layer)
-    wanted = _wanted(class_index, len(images))
+    last = end(model)
+    wanted = _wanted(class_index, len(pictures))
     parts = []
-    with _before_activation(model):
-        for start in range(0, len(images), AT_ONCE):
-            rows = slice(start, start + AT_ONCE)
-            parts.append(_heatmaps(model, source, images[rows], wanted[rows]))
-    heatmaps, classes = map(np.concatenate, zip(*parts, strict=True))
-    return GradCAM(heatmaps, images, classes)
-
-
-def _heatmaps(
-    model: keras.Model,
-    layer: keras.layers.Layer,
-    images: np.ndarray,
-    wanted: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    outputs, maps = _recorded(model, layer, images)
-    if outputs.shape[-1] == 1 and wanted.min() < 0 and not end_layer(model):
-        raise ValueError(
-            "`class_index` must be given for a subclassed model with one "
-            "output: which class it predicts is not known. Pass 0 or 1. "
-            "Received: class_index=None"
-        )
-    shape = images.shape[1:3]
-    enlarged = _enlarged(model, images, maps)
-    if enlarged is not images:
-        images = enlarged
-        _, maps = _recorded(model, layer, images)
-    classes, signs = _choose(ops.convert_to_numpy(outputs), wanted)
-    signs = ops.convert_to_tensor(signs * SCALE, "float32")
-
-    def score(maps: Any) -> Any:
-        with _lent(layer, "call", lambda *args, **kwargs: maps):
-            return ops.sum(_call(model, images) * signs)
-
-    _, slopes = gradients(score, maps)
-    slopes = ops.cast(slopes, "float32")
-    weights: Any = ops.mean(slopes, axis=(1, 2), keepdims=True)
-    heat = ops.sum(weights * ops.cast(maps, "float32"), -1, keepdims=True)
-    heat = ops.image.resize(ops.relu(heat), shape, "bilinear")
-    heat = np.asarray(ops.convert_to_numpy(heat))[..., 0]
-    highest = heat.max(axis=(1, 2), keepdims=True)
-    return heat / np.where(highest > 0, highest, 1), classes
-
-
-def _enlarged(model: Any, images: np.ndarray, maps: Any) -> np.ndarray:
-    """Images large enough for maps that tell one place from another."""
-    sides = [int(side) for side in maps.shape[1:3]]
-    shapes = getattr(model, "input_shape", None)
-    any_size = isinstance(shapes, tuple) and shapes[1:3] == (None, None)
-    if not any_size or min(sides) >= LEAST_SIDE:
-        return images
-    scale = LEAST_SIDE / min(sides)
-    size = [round(scale * side) for side in images.shape[1:3]]
-    larger = ops.image.resize(ops.cast(images, "float32"), size, "bilinear")
-    return np.asarray(ops.convert_to_numpy(larger))
-
-
-def _choose(
-    outputs: np.ndarray, wanted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each picture, and which scores speak for it, (n, classes).
-
-    One score speaks for class 1 above 0, and against it below.
-    """
-    size = outputs.shape[-1]
-    if size == 1:
-        outputs = np.concatenate([-outputs, outputs], axis=-1)
-    classes = np.where(wanted < 0, outputs.argmax(axis=-1), wanted)
-    if classes.max() >= outputs.shape[-1]:
-        raise ValueError(
-            f"`class_index` must be from 0 to {outputs.shape[-1] - 1}. Pass "
-            "one of the model's classes, or None for those predicted. "
-            f"Received: class_index={classes.max()}"
-        )
-    if size == 1:
-        return classes, 2 * classes[:, None] - 1
-    return classes, np.eye(size)[classes]
+    for start in range(0, len(pictures), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        batch = keras.tree.map_structure(lambda a, rows=rows: a[rows], inputs)
+        parts.append(heatmaps(model, last, source, batch, place, wanted[rows]))
+    heat, classes = map(np.concatenate, zip(*parts, strict=True))
+    return GradCAM(heat, pictures, classes)
 
 
 def _wanted(class_index: Any, number: int) -> np.ndarray:
@@ -220,75 +146,28 @@ def _wanted(class_index: Any, number: int) -> np.ndarray:
     return np.broadcast_to(found, number).astype(np.int64)
 
 
-def _pictures(images: Any) -> np.ndarray:
-    images = np.asarray(ops.convert_to_numpy(images))
-    if images.ndim != 4 or not len(images):
-        raise ValueError(
-            "`images` must be pictures, (n, height, width, channels). Pass "
-            "one as images[None]. Received: images of shape "
-            f"{images.shape}"
-        )
-    return images
+def _inputs(images: Any) -> tuple[Any, int]:
+    """Arrays as the model takes them, and which of them are pictures."""
+    several = isinstance(images, list | tuple) and any(
+        np.ndim(part) != 3 for part in images
+    )
+    if not (several or isinstance(images, Mapping)):
+        images = np.asarray(ops.convert_to_numpy(images))
+    inputs = keras.tree.map_structure(_array, images)
+    parts = keras.tree.flatten(inputs)
+    places = [i for i, part in enumerate(parts) if part.ndim == 4]
+    lengths = {len(part) if part.ndim else 0 for part in parts}
+    if len(places) == 1 and len(lengths) == 1 and 0 not in lengths:
+        return inputs, places[0]
+    raise ValueError(
+        "`images` must be pictures, (n, height, width, channels). Pass one as "
+        "images[None]; to a model with several inputs all of them, of one "
+        "length and one of them pictures. Received: "
+        f"images of shape {keras.tree.map_structure(np.shape, inputs)}"
+    )
 
 
-def _recorded(
-    model: keras.Model, layer: keras.layers.Layer, images: np.ndarray
-) -> tuple[Any, Any]:
-    """What the model gives, and what the layer gives on the way."""
-    seen = []
-    call = layer.call
-
-    def recorded(*args: Any, **kwargs: Any) -> Any:
-        seen.append(call(*args, **kwargs))
-        return seen[-1]
-
-    with _lent(layer, "call", recorded):
-        outputs = _call(model, images)
-    if len(seen) != 1 or len(getattr(seen[0], "shape", ())) != 4:
-        shapes = [getattr(maps, "shape", None) for maps in seen]
-        raise ValueError(
-            "`layer` must give feature maps, (n, height, width, channels), "
-            "once for each picture. Pass a convolution or the layer behind "
-            f"it. Received: layer={layer.name!r}, which gives {shapes}"
-        )
-    return outputs, seen[0]
-
-
-def _call(model: keras.Model, images: np.ndarray) -> Any:
-    # What a layer assigns to its variables stays in the scope.
-    with keras.StatelessScope():
-        outputs = model(images, training=False)
-    if len(getattr(outputs, "shape", ())) != 2:
-        raise ValueError(
-            "`model` must give one number for each class, (n, classes). Pass "
-            "a classifier with one output. Received: "
-            f"outputs={keras.tree.map_structure(lambda o: o.shape, outputs)}"
-        )
-    return ops.cast(outputs, "float32")
-
-
-def _before_activation(
-    model: keras.Model,
-) -> contextlib.AbstractContextManager[None]:
-    """Have the model give its scores before the last softmax or sigmoid."""
-    end: Any = end_layer(model)
-    if isinstance(end, keras.layers.Softmax):
-        return _lent(end, "call", lambda scores, mask=None: scores)
-    if getattr(end, "activation", None) in ACTIVATIONS:
-        return _lent(end, "activation", keras.activations.linear)
-    return contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _lent(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute for a while."""
-    attributes = owner.__dict__
-    had, before = name in attributes, attributes.get(name)
-    attributes[name] = value
-    try:
-        yield
-    finally:
-        if had:
-            attributes[name] = before
-        else:
-            del attributes[name]
+def _array(part: Any) -> np.ndarray:
+    if isinstance(part, np.ndarray | str | bytes):
+        return np.asarray(part)
+    return np.asarray(ops.convert_to_numpy(part))

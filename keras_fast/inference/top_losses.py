@@ -10,12 +10,8 @@ import numpy as np
 from keras_fast._checks import compiled, whole
 from keras_fast._classes import class_name, names_of
 from keras_fast._table import as_html
-from keras_fast.inference._compiled_loss import (
-    compiled_loss,
-    probabilities,
-    sample_losses,
-    several_classes,
-)
+from keras_fast.inference._compiled_loss import compiled_loss, sample_losses
+from keras_fast.inference._meaning import Meaning, Outputs
 from keras_fast.inference._predictions import predictions
 from keras_fast.pictures import one_picture_each, plot_pictures
 
@@ -143,10 +139,12 @@ def top_losses(
     """
     loss = compiled_loss(compiled(model))
     k = whole("k", k)
+    known = Outputs(model, loss)
     samples: list[tuple] = []  # place, index, loss, arrays
     seen = 0
     how = {"batch_size": batch_size, "steps": steps, "verbose": verbose}
     for batch in predictions(model, x, y, **how):
+        known.see(*batch[1:])
         losses = sample_losses(loss, *batch[1:])
         sizes = np.nan_to_num(losses, nan=np.inf)  # which makes inf finite
         places = -sizes if largest else sizes
@@ -155,31 +153,24 @@ def top_losses(
             samples.append((places[i], seen + i, losses[i], arrays))
         samples = sorted(samples, key=lambda sample: sample[:2])[:k]
         seen += len(losses)
-    return _result(loss, samples, names_of(x, class_names))
+    return _result(known.meaning(), samples, names_of(x, class_names))
 
 
 def _result(
-    loss: keras.losses.Loss, samples: list[tuple], names: list[str] | None
+    meaning: Meaning, samples: list[tuple], names: list[str] | None
 ) -> TopLosses:
     _, indices, losses, arrays = zip(*samples, strict=True)
     inputs, labels, outputs = (
         keras.tree.map_structure(lambda *values: np.stack(values), *part)
         for part in zip(*arrays, strict=True)
     )
-    shares = probabilities(loss, outputs)
-    if shares is None:
-        predicted = None
-    elif several_classes(loss, outputs):
-        predicted = shares >= 0.5
-    else:
-        predicted = shares.argmax(axis=-1)
     return TopLosses(
         np.array(indices),
         np.array(losses),
         inputs,
         labels,
         outputs,
-        shares,
-        predicted,
+        meaning.probabilities(outputs),
+        meaning.predicted(outputs),
         names,
     )

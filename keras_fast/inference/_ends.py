@@ -1,0 +1,166 @@
+"""Which function makes the model's outputs of its scores?"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+__all__ = ["End", "end", "lent", "sigmoid", "softmax"]
+
+ops = keras.ops
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(scores: np.ndarray) -> np.ndarray:
+    """Of each number."""
+    return np.exp(-np.logaddexp(0, -scores))
+
+
+LINKS = {"softmax": softmax, "sigmoid": sigmoid}
+
+
+@dataclass(frozen=True)
+class End:
+    """What makes probabilities of scores, and where.
+
+    Args:
+        link: `"softmax"` or `"sigmoid"`.
+        operation: The layer or operation that applies it.
+        attribute: Its attribute that does.
+    """
+
+    link: str
+    operation: Any
+    attribute: str
+
+    def off(self) -> contextlib.AbstractContextManager[None]:
+        """Have the model give its scores for a while."""
+        return lent(self.operation, self.attribute, _unchanged)
+
+
+def end(model: Any) -> End | None:
+    """The softmax or sigmoid that a functional or Sequential model ends in.
+
+    A function is known by what it does to numbers, so `keras.ops.softmax`,
+    `tf.nn.softmax` and a lambda count. What only changes shape or type after
+    it is passed over. None where there is no such end, or where only running
+    the model would tell.
+    """
+    tensor = _output(model)
+    while tensor is not None:
+        operation, node_index, _ = tensor._keras_history
+        if isinstance(operation, keras.Model):
+            tensor = _output(operation)
+            continue
+        node = operation._inbound_nodes[node_index]
+        if len(node.input_tensors) != 1:
+            return None
+        [source] = node.input_tensors
+        run = _run(operation, node, source)
+        if getattr(operation, "weights", None):
+            return _activated(operation, run)
+        scores = _numbers(source.shape)
+        if link := _link(run, scores):
+            return End(link, operation, "call")
+        tensor = source if _same(run(scores), scores) else None
+    return None
+
+
+@contextlib.contextmanager
+def lent(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an object another attribute for a while."""
+    attributes = owner.__dict__
+    had, before = name in attributes, attributes.get(name)
+    attributes[name] = value
+    try:
+        yield
+    finally:
+        if had:
+            attributes[name] = before
+        else:
+            del attributes[name]
+
+
+def _output(model: Any) -> Any:
+    ends = getattr(model, "outputs", None) or []
+    return ends[0] if len(ends) == 1 else None
+
+
+def _unchanged(scores: Any, *args: Any, **kwargs: Any) -> Any:
+    return scores
+
+
+def _activated(
+    layer: Any, run: Callable[[np.ndarray], np.ndarray | None]
+) -> End | None:
+    """The end where a layer's activation is the last that it does."""
+    activation = getattr(layer, "activation", None)
+    if not callable(activation):
+        return None
+
+    def activated(numbers: np.ndarray) -> np.ndarray | None:
+        return _evaluated(activation, numbers)
+
+    scores = _numbers((None,) * (len(layer.output.shape) - 1) + (3,))
+    link = _link(activated, scores)
+    if link is None:
+        return None
+    inputs = _numbers(layer.input.shape)
+    with lent(layer, "activation", _unchanged):
+        bare = run(inputs)
+    applied = bare is not None and _same(run(inputs), activated(bare))
+    return End(link, layer, "activation") if applied else None
+
+
+def _run(
+    operation: Any, node: Any, source: Any
+) -> Callable[[np.ndarray], np.ndarray | None]:
+    """The operation as a function, with the other arguments it has there."""
+
+    def function(tensor: Any) -> Any:
+        args, kwargs = node.arguments.fill_in({id(source): tensor})
+        return operation(*args, **kwargs)
+
+    return lambda numbers: _evaluated(function, numbers)
+
+
+def _evaluated(
+    function: Callable[[Any], Any], numbers: np.ndarray
+) -> np.ndarray | None:
+    try:
+        # What a layer assigns to its variables stays in the scope.
+        with keras.StatelessScope():
+            values = function(ops.convert_to_tensor(numbers))
+        return np.asarray(ops.convert_to_numpy(values), float)
+    except Exception:  # of the user's own, made for other numbers
+        return None
+
+
+def _link(
+    function: Callable[[np.ndarray], np.ndarray | None], scores: np.ndarray
+) -> str | None:
+    values = function(scores)
+    fits = [name for name, link in LINKS.items() if _same(values, link(scores))]
+    return fits[0] if fits else None
+
+
+def _same(values: np.ndarray | None, expected: np.ndarray | None) -> bool:
+    """Whether these are the same numbers, to 16 bits, in any shape."""
+    if values is None or expected is None or values.size != expected.size:
+        return False
+    return np.allclose(values.ravel(), expected.ravel(), rtol=0.01, atol=0.01)
+
+
+def _numbers(shape: Any) -> np.ndarray:
+    """Numbers around 0, of this shape; two where it is open."""
+    sizes = [2 if size is None else size for size in shape]
+    count = np.arange(np.prod(sizes), dtype="float32")
+    return (2 * np.sin(1 + 1.7 * count)).reshape(sizes)

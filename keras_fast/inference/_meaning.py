@@ -1,0 +1,191 @@
+"""What do the model's outputs mean, to its end and to its loss?"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_fast.inference._compiled_loss import (
+    classes_axis,
+    is_binary,
+    losses,
+    takes_logits,
+)
+from keras_fast.inference._ends import LINKS, end
+
+__all__ = ["Meaning", "Outputs"]
+
+# Outputs of 16 bits may be off by this.
+ROUNDING = 1e-2
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What outputs are.
+
+    Args:
+        link: `"softmax"` if a sample is of one class, `"sigmoid"` if each
+            class is there or not. None of numbers that are no probabilities.
+        logits: Whether the outputs are scores that still need it.
+    """
+
+    link: str | None
+    logits: bool = False
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
+        """Of each class, (..., classes): of one output two."""
+        if self.link is None:
+            return None
+        if self.logits:
+            outputs = LINKS[self.link](outputs)
+        if outputs.shape[-1] == 1:
+            return np.concatenate([1 - outputs, outputs], axis=-1)
+        if self.link == "softmax":
+            # As the losses do with what does not sum to 1.
+            sums = outputs.sum(axis=-1, keepdims=True)
+            outputs = outputs / np.where(sums > 0, sums, 1)
+        return outputs
+
+    def predicted(self, outputs: np.ndarray) -> np.ndarray | None:
+        """The class of each, or which classes are there."""
+        shares = self.probabilities(outputs)
+        if shares is None:
+            return None
+        if self.link == "sigmoid" and outputs.shape[-1] > 1:
+            return shares >= 0.5
+        return shares.argmax(axis=-1)
+
+
+class Outputs:
+    """What is known of a model's outputs, the more the more are seen."""
+
+    def __init__(self, model: keras.Model, loss: keras.losses.Loss) -> None:
+        found = end(model)
+        self.end = found.link if found else None
+        self.loss = loss
+        self.logits = takes_logits(loss)
+        self.range = (np.inf, -np.inf)
+        self.sums_to_one = True
+        self.labels_are_flags = True
+        self.tested: tuple[bool | None, str | None] | None = None
+
+    def see(self, labels: np.ndarray, outputs: np.ndarray) -> None:
+        """One more batch."""
+        axis = classes_axis(self.loss)
+        if axis not in (-1, outputs.ndim - 1):
+            raise ValueError(
+                "The last axis of outputs must be that of the classes. End "
+                "the model with `keras.layers.Permute`, and leave `axis` out "
+                f"of its loss. Received: axis={axis} in the loss"
+            )
+        finite = outputs[np.isfinite(outputs)]
+        low, high = self.range
+        self.range = (finite.min(initial=low), finite.max(initial=high))
+        sums = outputs.sum(axis=-1)
+        off = np.abs(sums[np.isfinite(sums)] - 1)
+        self.sums_to_one &= bool((off <= ROUNDING).all())
+        self.labels_are_flags &= bool(np.isin(labels, (0, 1)).all())
+        self.size = outputs.shape[-1]
+        self.sparse = self.size > 1 and labels.shape != outputs.shape
+        if self.logits is None and self.end is None and self.tested is None:
+            shape = (1,) * (outputs.ndim - 1) + (self.size,)
+            self.tested = tested(self.loss, shape, self.sparse)
+
+    def meaning(self) -> Meaning:
+        """What they mean, by all that was seen.
+
+        Raises:
+            ValueError: The model's end, its outputs and its loss contradict
+                each other.
+        """
+        logits, link = self.tested or (self.logits, None)
+        self._check(logits)
+        if logits is None and self.end is None:
+            proportions = self.size > 1 and self.sums_to_one
+            return Meaning("softmax" if proportions else None)
+        if self.end == "sigmoid" and logits is None and self._is_regression():
+            return Meaning(None)
+        return Meaning(link or self._link(), bool(logits))
+
+    def _is_regression(self) -> bool:
+        # To a range: boxes, or the pixels of a picture.
+        return not self.sparse and not self.labels_are_flags
+
+    def _link(self) -> str:
+        if self.size == 1:
+            return "sigmoid"
+        if self.end == "softmax":
+            return "softmax"
+        binary = is_binary(self.loss)
+        if binary is None:
+            binary = not self.sparse and not self.sums_to_one
+        return "sigmoid" if binary else "softmax"
+
+    def _check(self, logits: bool | None) -> None:
+        if self.end == "softmax" and self.size == 1:
+            raise ValueError(
+                "`model` must end in a sigmoid if it has one output: a "
+                "softmax of one number is always 1. Use "
+                "`activation='sigmoid'`, or two outputs. "
+                "Received: 1 output after a softmax"
+            )
+        if self.end and logits:
+            raise ValueError(
+                "The loss of `model` must take what the model returns. "
+                f"Compile it without `from_logits=True`, or leave out the "
+                f"{self.end} at its end. Received: loss={self.loss.name!r} "
+                f"with from_logits=True after a {self.end}"
+            )
+        low, high = self.range
+        if logits is False and (low < -ROUNDING or high > 1 + ROUNDING):
+            raise ValueError(
+                "The outputs of `model` must be probabilities for its loss. "
+                "Compile it with `from_logits=True`, or end it in a softmax "
+                f"or sigmoid. Received: loss={self.loss.name!r} and outputs "
+                f"from {low:.3g} to {high:.3g}"
+            )
+
+
+def tested(
+    loss: keras.losses.Loss, shape: tuple[int, ...], sparse: bool
+) -> tuple[bool | None, str | None]:
+    """What a loss takes, by what it makes of outputs of one sample.
+
+    Args:
+        loss: A loss that does not declare it.
+        shape: Of the outputs, (1, ..., classes).
+        sparse: Whether labels are whole numbers.
+
+    Returns:
+        True for logits, False for probabilities, None for neither; and the
+        link that belongs to logits.
+    """
+    size = shape[-1]
+    sides = np.ones((2, *shape)) if size == 1 else np.zeros((2, *shape))
+    sides[0, ..., 0] = 0 if size == 1 else 1
+    sides[1, ..., -1] = 1
+
+    def each(outputs: np.ndarray) -> np.ndarray:
+        """The loss of a sample of the first class, and of the last."""
+        labels = sides.argmax(axis=-1) if sparse else sides
+        pairs = zip(labels, outputs, strict=True)
+        return np.array([losses(loss, *pair).mean() for pair in pairs])
+
+    towards = 2 * sides - 1
+    try:
+        # Scores have no end: the surer, the smaller the loss.
+        steps = [each(sure * towards) for sure in (-4, -2, 0, 2, 4)]
+        if (np.diff(steps, axis=0) < 0).all():
+            shifted = np.allclose(each(towards + 1), each(towards))
+            exclusive = size > 1 and shifted
+            return True, "softmax" if exclusive else "sigmoid"
+        # Probabilities have: what lies beyond is clipped, or NaN.
+        near, sure, *beyond = (
+            each(0.5 + share * towards)
+            for share in (0.2, 0.4, 1.5, 2.5, -1.5, -2.5)
+        )
+    except Exception:  # of the user's own, made for other shapes
+        return None, None
+    ends = zip(beyond[::2], beyond[1::2], strict=True)
+    clipped = all(np.allclose(*pair, equal_nan=True) for pair in ends)
+    return (False if clipped and (sure < near).all() else None), None
