@@ -17,19 +17,6 @@ __all__ = [
 ]
 
 ops = keras.ops
-# Whether each class counts by itself, of the losses that can take logits.
-BINARY = {
-    keras.losses.BinaryCrossentropy: True,
-    keras.losses.BinaryFocalCrossentropy: True,
-    keras.losses.CategoricalCrossentropy: False,
-    keras.losses.CategoricalFocalCrossentropy: False,
-    keras.losses.SparseCategoricalCrossentropy: False,
-    keras.losses.binary_crossentropy: True,
-    keras.losses.binary_focal_crossentropy: True,
-    keras.losses.categorical_crossentropy: False,
-    keras.losses.categorical_focal_crossentropy: False,
-    keras.losses.sparse_categorical_crossentropy: False,
-}
 
 
 class FunctionLoss(keras.losses.Loss):
@@ -55,6 +42,28 @@ def crossentropy(y_true: Any, y_pred: Any) -> Any:
     if len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1] == 1:
         return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
     return keras.losses.categorical_crossentropy(y_true, y_pred)
+
+
+# In which each class counts by itself, and in which they share 1.
+BINARY = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+)
+CATEGORICAL = (
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+)
+BINARY_FUNCTIONS = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+)
+CATEGORICAL_FUNCTIONS = (
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.sparse_categorical_crossentropy,
+    crossentropy,  # of several outputs
+)
 
 
 def compiled_loss(model: keras.Model) -> keras.losses.Loss:
@@ -117,7 +126,10 @@ def takes_logits(loss: keras.losses.Loss) -> bool | None:
 def is_binary(loss: keras.losses.Loss) -> bool | None:
     """Whether each class counts by itself; None if it is none of Keras's."""
     function, _ = _function(loss)
-    return BINARY.get(function, BINARY.get(type(loss)))
+    if isinstance(loss, BINARY) or any(function is f for f in BINARY_FUNCTIONS):
+        return True
+    known = any(function is f for f in CATEGORICAL_FUNCTIONS)
+    return False if known or isinstance(loss, CATEGORICAL) else None
 
 
 def classes_axis(loss: keras.losses.Loss) -> int:

@@ -87,9 +87,16 @@ class Outputs:
         self.labels_are_flags &= bool(np.isin(labels, (0, 1)).all())
         self.size = outputs.shape[-1]
         self.sparse = self.size > 1 and labels.shape != outputs.shape
-        if self.logits is None and self.end is None and self.tested is None:
+        if self.tested is None and self._is_to_be_tested():
             shape = (1,) * (outputs.ndim - 1) + (self.size,)
             self.tested = tested(self.loss, shape, self.sparse)
+
+    def _is_to_be_tested(self) -> bool:
+        if self.logits is None:
+            classes = self.sparse or self.labels_are_flags
+            return self.end is None and classes
+        # Which link logits of several classes need.
+        return self.logits and self.size > 1 and is_binary(self.loss) is None
 
     def meaning(self) -> Meaning:
         """What they mean, by all that was seen.
@@ -98,7 +105,9 @@ class Outputs:
             ValueError: The model's end, its outputs and its loss contradict
                 each other.
         """
-        logits, link = self.tested or (self.logits, None)
+        logits, link = self.tested or (None, None)
+        if self.logits is not None:
+            logits = self.logits
         self._check(logits)
         if logits is None and self.end is None:
             proportions = self.size > 1 and self.sums_to_one
@@ -117,6 +126,13 @@ class Outputs:
         if self.end == "softmax":
             return "softmax"
         binary = is_binary(self.loss)
+        if binary is None and self.logits:
+            raise ValueError(
+                "The loss of `model` must tell whether a sample is of one "
+                "class or of several. End the model in a softmax or sigmoid, "
+                "or use a loss of Keras. Received: "
+                f"loss={self.loss.name!r} with from_logits=True"
+            )
         if binary is None:
             binary = not self.sparse and not self.sums_to_one
         return "sigmoid" if binary else "softmax"
@@ -171,7 +187,7 @@ def tested(
         pairs = zip(labels, outputs, strict=True)
         return np.array([losses(loss, *pair).mean() for pair in pairs])
 
-    towards = 2 * sides - 1
+    towards, alike = 2 * sides - 1, np.ones_like(sides)
     try:
         # Scores have no end: the surer, the smaller the loss.
         steps = [each(sure * towards) for sure in (-4, -2, 0, 2, 4)]
@@ -180,12 +196,16 @@ def tested(
             exclusive = size > 1 and shifted
             return True, "softmax" if exclusive else "sigmoid"
         # Probabilities have: what lies beyond is clipped, or NaN.
-        near, sure, *beyond = (
-            each(0.5 + share * towards)
-            for share in (0.2, 0.4, 1.5, 2.5, -1.5, -2.5)
+        near, sure = (each(0.5 + share * towards) for share in (0.2, 0.4))
+        clipped = all(
+            np.allclose(
+                each(0.5 + 1.5 * sign * side),
+                each(0.5 + 2.5 * sign * side),
+                equal_nan=True,
+            )
+            for side in (towards, alike)
+            for sign in (-1, 1)
         )
     except Exception:  # of the user's own, made for other shapes
         return None, None
-    ends = zip(beyond[::2], beyond[1::2], strict=True)
-    clipped = all(np.allclose(*pair, equal_nan=True) for pair in ends)
     return (False if clipped and (sure < near).all() else None), None
