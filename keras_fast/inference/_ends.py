@@ -1,6 +1,7 @@
 """Which function makes the model's outputs of its scores?"""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +138,8 @@ def _evaluated(
 ) -> np.ndarray | None:
     try:
         # What a layer assigns to its variables stays in the scope.
-        with keras.StatelessScope():
+        with keras.StatelessScope(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about our numbers
             values = function(ops.convert_to_tensor(numbers))
         return np.asarray(ops.convert_to_numpy(values), float)
     except Exception:  # of the user's own, made for other numbers

@@ -199,8 +199,8 @@ def tested(
         near, sure = (each(0.5 + share * towards) for share in (0.2, 0.4))
         clipped = all(
             np.allclose(
-                each(0.5 + 1.5 * sign * side),
                 each(0.5 + 2.5 * sign * side),
+                each(0.5 + 3.5 * sign * side),
                 equal_nan=True,
             )
             for side in (towards, alike)
