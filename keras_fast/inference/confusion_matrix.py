@@ -91,8 +91,10 @@ def confusion_matrix(
         A `ConfusionMatrix`.
 
     Raises:
-        ValueError: The model is not compiled or no classifier, a label is no
-            class, or there are no labels, no data, or no end to it.
+        ValueError: The model is not compiled or no classifier, its loss takes
+            its one output for something else, as a logit for a probability; a
+            label is no class, or there are no labels, no data, or no end to
+            it.
 
     Examples:
         >>> classifier = keras.Sequential(

@@ -65,8 +65,8 @@ def grad_cam(
     Each feature map of a layer is weighted with the mean gradient of the
     class's score by that map; where their sum is above 0 is what speaks for
     the class. The score is taken before a softmax or sigmoid that ends a
-    functional or Sequential model. Of a model with one output for two
-    classes, what speaks for class 0 speaks against class 1.
+    functional or Sequential model, however it is written. Of a model with one
+    output for two classes, what speaks for class 0 speaks against class 1.
 
     Small images give few fields of heat: at 96 pixels the maps of most
     networks are 3 x 3. A model that takes images of any size is given them
@@ -77,9 +77,14 @@ def grad_cam(
         model: A model from pictures to one number for each class, compiled
             or not. Nothing in it changes.
         images: Pictures as the model takes them, (n, height, width,
-            channels).
+            channels). For a model with several inputs all of them, as
+            `predict()` takes them; one has four axes, and the others are
+            handed on.
         layer: Whose feature maps, or its name, in nested models too. None is
-            the last layer of the model that has feature maps.
+            the last convolution, or what keeps its places behind it. Of a
+            transformer that is at most what makes its patches: put a
+            `keras.layers.Reshape` to (height, width, channels) behind a
+            block, and pass that.
         class_index: The class to look for: one for all pictures, or (n,).
             None is the class predicted for each.
 
@@ -87,8 +92,10 @@ def grad_cam(
         A `GradCAM`.
 
     Raises:
-        ValueError: There is no such layer, or it has no feature maps; or an
-            argument is out of its range.
+        ValueError: There is no such layer, or it has no feature maps; an
+            argument is out of its range; the class that one output predicts
+            is not known; or a subclassed model ends in a softmax or sigmoid
+            so sure that its gradient is 0.
 
     Examples:
         >>> cnn = keras.Sequential(

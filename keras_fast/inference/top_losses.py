@@ -29,11 +29,12 @@ class TopLosses:
         labels: Their labels as the data has them, (k, ...).
         outputs: What the model gave, (k, ...) float64.
         probabilities: Of each class, (k, ..., classes) float64; two columns
-            where the model has one output for two classes. None where the
-            model is no classifier.
-        predicted: The most probable class, (k, ...) int64; with a binary
-            loss of several outputs, whether each is on, (k, classes) bool.
-            None where the model is no classifier.
+            where the model has one output for two classes. Logits have been
+            through the softmax or sigmoid that the loss implies. None where
+            the model is no classifier.
+        predicted: The most probable class, (k, ...) int64; where each class
+            counts by itself, as with several sigmoids, whether it is there,
+            (k, classes) bool. None where the model is no classifier.
         class_names: Names of the classes, or None.
 
     Examples:
@@ -126,7 +127,8 @@ def top_losses(
 
     Raises:
         ValueError: The model is not compiled, has several outputs or losses,
-            or there are no labels, no data, or no end to it.
+            or outputs that its loss takes for something else, as logits for
+            probabilities; or there are no labels, no data, or no end to it.
 
     Examples:
         >>> worst = keras_fast.inference.top_losses(model, x, y, k=3)
