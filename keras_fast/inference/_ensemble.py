@@ -8,6 +8,7 @@ import keras
 from keras import ops, tree
 
 from keras_fast._unwrap import scope
+from keras_fast.inference._draws import sources
 
 __all__ = ["REDUCTIONS", "Ensemble", "ensemble"]
 
@@ -32,6 +33,10 @@ class Ensemble(keras.Model):
         super().__init__(name="ensemble")
         self.model = model
         self.views = views
+        # Tracked, so that JAX too carries on what they draw from.
+        self.sources = list(
+            {id(s): s for view in views for s in sources(view)}.values()
+        )
         self.reduction = REDUCTIONS[reduce]
         self.built = True
 

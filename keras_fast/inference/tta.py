@@ -10,12 +10,18 @@ import numpy as np
 from keras_fast._batches import is_endless
 from keras_fast._checks import between, function, one_of, verbosity, whole
 from keras_fast._checks import model as checked
-from keras_fast._state import random_state_preserved
+from keras_fast._state import (
+    random_state,
+    random_state_preserved,
+    set_random_state,
+)
 from keras_fast._unwrap import stateless
 from keras_fast.inference._ensemble import REDUCTIONS, Ensemble, ensemble
 from keras_fast.inference._outputs import outputs
 
 __all__ = ["predict_tta"]
+
+DRAWN_AS = "_keras_fast_drawn"
 
 
 def predict_tta(
@@ -53,8 +59,11 @@ def predict_tta(
         reduce: `"mean"`, `"gmean"` (geometric, for probabilities) or `"max"`.
         batch_size: As in `predict()`; batches of arrays are made equal, so
             they may be a little smaller.
-        seed: Seed for the layers in `augment`, which get their own state back
-            afterwards. With `None` they draw on from the state they have.
+        seed: Seed for the layers and `keras.random.SeedGenerator`s in
+            `augment`, also those that a function refers to; they get their
+            own state back afterwards. It does not reach `tf.random` or NumPy.
+            With `None` they draw on from the state they have, and a layer
+            that is part of the model from where the last call ended.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
 
     Returns:
@@ -64,7 +73,8 @@ def predict_tta(
 
     Raises:
         ValueError: An argument is out of its range, the model is not built,
-            there is no data or no end of it, or views cannot be averaged.
+            there is no data or no end of it, views cannot be averaged, or
+            with `seed` a view draws from Keras's global generator.
 
     Examples:
         >>> noise = keras.layers.GaussianNoise(0.1)
@@ -140,13 +150,54 @@ def _predict(
     verbose: int | str,
 ) -> Any:
     """Run it, and put back the seeds that are not `augment`'s to move."""
+    drawn = _seeds_of_views(ensemble)
     seeds = _seeds(ensemble.model)
     if seed is not None:
-        seeds = _seeds(ensemble)
+        seeds += drawn
+    before = random_state().get("keras")
     with random_state_preserved(seeds), _weights_kept(ensemble):
-        if seed is not None:
-            _sow(_seeds_of_views(ensemble), seed)
-        return outputs(ensemble, x, batch_size, verbose)
+        if seed is None:
+            _go_on(ensemble.model, drawn)
+        else:
+            _sow(drawn, seed)
+        found = outputs(ensemble, x, batch_size, verbose)
+        after = random_state().get("keras")
+        if seed is None:
+            _keep(ensemble.model, drawn)
+        elif not _equal(before, after):
+            raise ValueError(
+                "`augment` must draw from a layer or from a "
+                "`keras.random.SeedGenerator` where `seed` is given: it does "
+                "not reach Keras's global generator. Pass a generator to the "
+                f"function of `keras.random`. Received: seed={seed}"
+            )
+    if after is not None and not _equal(before, after):
+        set_random_state({**random_state(), "keras": after})
+    return found
+
+
+def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return np.array_equal(*([0] if a is None else a for a in (one, other)))
+
+
+class _Drawn:
+    """How far views have drawn from generators that are the model's own."""
+
+    def __init__(self, states: list[keras.Variable]) -> None:
+        self.values = [(s, np.array(s.numpy())) for s in states]
+
+
+def _go_on(model: keras.Model, states: list[keras.Variable]) -> None:
+    """The model's own are put back after each call, and would repeat."""
+    kept = model.__dict__.get(DRAWN_AS)
+    own = {id(state) for state in states} & {id(s) for s in _seeds(model)}
+    for state, value in kept.values if kept else ():
+        if id(state) in own:
+            state.assign(value)
+
+
+def _keep(model: keras.Model, states: list[keras.Variable]) -> None:
+    model.__dict__[DRAWN_AS] = _Drawn(states)
 
 
 @contextlib.contextmanager
@@ -167,9 +218,11 @@ def _seeds(layer: keras.Layer) -> list[keras.Variable]:
 
 
 def _seeds_of_views(ensemble: Ensemble) -> list[keras.Variable]:
-    layers = [v for v in ensemble.views if isinstance(v, keras.Layer)]
-    seeds = {id(v): v for layer in layers for v in _seeds(layer)}
-    return list(seeds.values())
+    found = [
+        [s.state] if isinstance(s, keras.random.SeedGenerator) else _seeds(s)
+        for s in ensemble.sources
+    ]
+    return list({id(v): v for states in found for v in states}.values())
 
 
 def _sow(states: list[keras.Variable], seed: int) -> None:
