@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-__all__ = ["End", "end", "lent", "sigmoid", "softmax"]
+__all__ = ["LINKS", "End", "end", "lent"]
 
 ops = keras.ops
 

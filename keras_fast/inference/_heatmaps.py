@@ -9,7 +9,7 @@ import numpy as np
 from keras_fast._gradients import gradients
 from keras_fast.inference._compiled_loss import compiled_loss
 from keras_fast.inference._ends import End, lent
-from keras_fast.inference._meaning import Meaning, Outputs
+from keras_fast.inference._meaning import Evidence, Meaning
 
 __all__ = ["heatmaps"]
 
@@ -142,7 +142,7 @@ def _predicted(
     """Which of two classes one output means."""
     meaning = Meaning("sigmoid", logits=True)
     if end is None and model.compiled:
-        seen = Outputs(model, compiled_loss(model))
+        seen = Evidence(model, compiled_loss(model))
         seen.see(np.zeros(outputs.shape, "int64"), outputs)
         meaning = seen.meaning()
     classes = meaning.predicted(outputs)

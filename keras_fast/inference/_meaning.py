@@ -13,7 +13,7 @@ from keras_fast.inference._compiled_loss import (
 )
 from keras_fast.inference._ends import LINKS, end
 
-__all__ = ["Meaning", "Outputs"]
+__all__ = ["Meaning", "Evidence"]
 
 # Outputs of 16 bits may be off by this.
 ROUNDING = 1e-2
@@ -56,8 +56,8 @@ class Meaning:
         return shares.argmax(axis=-1)
 
 
-class Outputs:
-    """What is known of a model's outputs, the more the more are seen."""
+class Evidence:
+    """What tells the meaning of outputs: end, loss, and those seen so far."""
 
     def __init__(self, model: keras.Model, loss: keras.losses.Loss) -> None:
         found = end(model)

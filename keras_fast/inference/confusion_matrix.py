@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from keras_fast._checks import compiled, whole
 from keras_fast._classes import class_index, names_of
 from keras_fast.inference._compiled_loss import compiled_loss
-from keras_fast.inference._meaning import Outputs
+from keras_fast.inference._meaning import Evidence
 from keras_fast.inference._predictions import predictions
 from keras_fast.pictures import plot_matrix
 
@@ -112,7 +112,7 @@ def confusion_matrix(
     - fastai 2.8, `ClassificationInterpretation.confusion_matrix`
     """
     loss = compiled_loss(compiled(model))
-    known = Outputs(model, loss)
+    known = Evidence(model, loss)
     names = names_of(x, class_names)
     matrix = np.zeros((0, 0), np.int64)
     for _, labels, outputs in predictions(
@@ -175,7 +175,7 @@ def most_confused(
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def _two_classes(known: Outputs, outputs: np.ndarray) -> np.ndarray:
+def _two_classes(known: Evidence, outputs: np.ndarray) -> np.ndarray:
     shares = known.meaning().probabilities(outputs)
     if shares is not None:
         return shares

@@ -11,7 +11,7 @@ from keras_fast._checks import compiled, whole
 from keras_fast._classes import class_name, names_of
 from keras_fast._table import as_html
 from keras_fast.inference._compiled_loss import compiled_loss, sample_losses
-from keras_fast.inference._meaning import Meaning, Outputs
+from keras_fast.inference._meaning import Evidence, Meaning
 from keras_fast.inference._predictions import predictions
 from keras_fast.pictures import one_picture_each, plot_pictures
 
@@ -141,7 +141,7 @@ def top_losses(
     """
     loss = compiled_loss(compiled(model))
     k = whole("k", k)
-    known = Outputs(model, loss)
+    known = Evidence(model, loss)
     samples: list[tuple] = []  # place, index, loss, arrays
     seen = 0
     how = {"batch_size": batch_size, "steps": steps, "verbose": verbose}

@@ -8,7 +8,7 @@ import pytest
 
 from keras_fast.inference import confusion_matrix, top_losses
 from keras_fast.inference._compiled_loss import compiled_loss
-from keras_fast.inference._meaning import Outputs
+from keras_fast.inference._meaning import Evidence
 
 layers, losses, ops = keras.layers, keras.losses, keras.ops
 SCORES = np.random.default_rng(0).normal(scale=2, size=(40, 3))
@@ -42,7 +42,7 @@ def functional(end=None, units=3):
 
 def known(model, loss, labels, outputs):
     model.compile(loss=loss)
-    found = Outputs(model, compiled_loss(model))
+    found = Evidence(model, compiled_loss(model))
     found.see(labels, outputs)
     return found.meaning()
 
