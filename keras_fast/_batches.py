@@ -17,6 +17,7 @@ __all__ = [
     "batches",
     "has_length",
     "is_endless",
+    "is_one_shot",
     "weighted_batches",
     "without_validation",
 ]
@@ -112,11 +113,16 @@ def is_endless(x: Any) -> bool:
 
 def has_length(x: Any) -> bool:
     """Whether `fit()` can know how many batches an epoch of it has."""
-    if isinstance(x, keras.utils.PyDataset):
-        return x.num_batches is not None
-    if hasattr(x, "cardinality"):
-        return int(x.cardinality()) >= 0
-    return not isinstance(x, Iterator)
+    return not is_one_shot(x) and get_data_adapter(x).num_batches is not None
+
+
+def is_one_shot(x: Any) -> bool:
+    """Whether it can be passed over only once.
+
+    An iterator can, as a generator. A `PyDataset` is asked for its batches by
+    number, even if it is an iterator too, as those of `ImageDataGenerator`.
+    """
+    return isinstance(x, Iterator) and not isinstance(x, keras.utils.PyDataset)
 
 
 def _check_end(x: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from keras_fast._batches import is_endless
+from keras_fast._batches import is_endless, is_one_shot
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import verbosity, whole
 from keras_fast._io import CorruptFileError, to_json
@@ -181,7 +181,7 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
             "`x` must have an end. Leave out `repeat()`. Received: "
             f"x={type(x).__name__}"
         )
-    once = isinstance(x, Iterator)
+    once = is_one_shot(x)
     if once and num_views > 1:
         raise ValueError(
             "`x` must be data that can be passed over several times for "

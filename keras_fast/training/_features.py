@@ -1,13 +1,13 @@
 """What does a frozen body make of this data, held in memory?"""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_fast._batches import weighted_batches
+from keras_fast._batches import is_one_shot, weighted_batches
 
 __all__ = ["Features", "NoFeatures", "features"]
 
@@ -56,7 +56,7 @@ def features(
         NoFeatures: The data can be read only once, or there is not enough
             memory for one view.
     """
-    if isinstance(x, Iterator):
+    if is_one_shot(x):
         raise NoFeatures("`x` can be read only once")
     parts: list[tuple[Any, Any, Any]] = []
     seen: set[int] = set()

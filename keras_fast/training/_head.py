@@ -6,12 +6,13 @@ cross-validation: few small steps are the penalty. An initialization at random
 would stay where the features say nothing of it, as noise in each prediction.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_fast._batches import is_one_shot
 from keras_fast._progress import OneBar, heading
 from keras_fast._unwrap import scope
 from keras_fast.batch_norm import batch_norms, update_batch_norm
@@ -114,7 +115,7 @@ def validated(model: keras.Model, data: Mapping[str, Any]) -> Metrics:
 def _validation(data: Mapping[str, Any]) -> Any:
     """Validation data, if `fit()` finds it whole afterwards."""
     validation = data.get("validation_data")
-    return None if isinstance(validation, Iterator) else validation
+    return None if is_one_shot(validation) else validation
 
 
 def _fit(

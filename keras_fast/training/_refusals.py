@@ -1,10 +1,10 @@
 """What does `fine_tune` refuse, before anything has trained?"""
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from keras_fast._batches import is_one_shot
 from keras_fast._fit import flattened
 from keras_fast._live import attach
 from keras_fast._rebind import check_rebindable
@@ -39,7 +39,8 @@ def check_ends(fit_kwargs: dict[str, Any]) -> None:
     validation = fit_kwargs.get("validation_data")
     share = fit_kwargs.get("validation_split")
     # Those that can be read only once are not looked at, see `validated`.
-    best = share or not isinstance(validation, Iterator | None)
+    read = validation is not None and not is_one_shot(validation)
+    best = share or read
     for each in flattened(fit_kwargs.get("callbacks")):
         ends = restores_best(each) or isinstance(each, WeightAveraging)
         swaps = isinstance(each, keras.callbacks.SwapEMAWeights)

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_fast._batches import is_one_shot
 from keras_fast._checks import compiled, given, no_batch, verbosity, whole
 from keras_fast._fit import flattened
 from keras_fast._progress import OneBar
@@ -133,7 +134,7 @@ def _swept(
 ) -> LRFinderResult:
     """What a `fit()` with this finder finds; it leaves no trace."""
     batch = None
-    if isinstance(x, Iterator):
+    if is_one_shot(x):
         batch, x = _endless(x)
     with preserved(model, batch, x=x, y=y, **fit_kwargs), _without_warnings():
         parts = reuse(model)
