@@ -36,6 +36,7 @@ FLOORS = [
         "_gradients",
         "_held",
         "_io",
+        "_layer_state",
         "_live",
         "_loan",
         "_outside",

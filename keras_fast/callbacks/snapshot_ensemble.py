@@ -8,11 +8,12 @@ import keras
 import numpy as np
 
 from keras_fast._array_file import write_array_file
+from keras_fast._batches import is_one_shot
 from keras_fast._checks import path as checked_path
 from keras_fast._checks import whole
 from keras_fast._fit import callbacks_of_this_fit
+from keras_fast._layer_state import copied, put
 from keras_fast.callbacks._saved import (
-    assign,
     built,
     check_fits,
     described_model,
@@ -85,7 +86,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         Returns:
             What `Model.predict` returns.
         """
-        if hasattr(x, "__next__"):
+        if is_one_shot(x):
             raise ValueError(
                 "`x` must be what each snapshot can read from the start. Pass "
                 "arrays or a dataset. "
@@ -99,7 +100,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
                 self._load(path, model)
                 outputs.append(model.predict(x, **predict_kwargs))
         finally:
-            assign("model", model.variables, before)
+            put(model, _ordered(before))
         return keras.tree.map_structure(_mean, *outputs)
 
     def to_model(self, last: int | None = None) -> keras.Model:
@@ -118,10 +119,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         outputs = [self._member(path, model)(inputs) for path in paths]
         if len(outputs) == 1:
             return keras.Model(inputs, outputs[0], name="ensemble")
-        mean = keras.tree.map_structure(
-            lambda *each: keras.layers.Average(dtype="float32")(list(each)),
-            *outputs,
-        )
+        mean = keras.tree.map_structure(_average, *outputs)
         return keras.Model(inputs, mean, name="ensemble")
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -169,10 +167,10 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         return paths[-most:]
 
     def _load(self, path: Path, model: keras.Model) -> None:
-        assign("model", model.variables, _read(path, model))
+        put(model, _ordered(_read(path, model)))
 
     def _member(self, path: Path, model: keras.Model) -> keras.Model:
-        copy: Any = keras.models.clone_model(model)
+        copy: Any = copied(model)
         self._load(path, copy)
         copy.name = path.stem.replace("-", "_")  # members need their own
         return copy
@@ -185,6 +183,17 @@ def _cycle(path: Path) -> int:
 def _mean(*outputs: np.ndarray) -> np.ndarray:
     mean = np.mean(outputs, axis=0, dtype="float64")
     return mean.astype(outputs[0].dtype)
+
+
+def _average(*tensors: Any) -> Any:
+    """The mean, at least in single precision."""
+    dtype = keras.backend.result_type(tensors[0].dtype, "float32")
+    return keras.layers.Average(dtype=dtype)(list(tensors))
+
+
+def _ordered(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """One for each of the model's variables."""
+    return [arrays[f"model/{i}"] for i in range(len(arrays))]
 
 
 def _inputs(model: keras.Model) -> Any:

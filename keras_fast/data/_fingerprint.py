@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_fast._io import to_json
+from keras_fast._layer_state import assets_digest
 from keras_fast.data._batches import as_batch, batches, is_arrays, to_numpy
 from keras_fast.data._build import Batch
 
@@ -28,7 +29,8 @@ def body_fingerprint(body: keras.Model, key: str | None) -> dict[str, Any]:
     config = _config(body)
     if key is None:
         _check_code(body, config)
-    return {
+    assets = assets_digest(body)
+    return ({} if assets is None else {"assets": assets}) | {
         "body": _without_names(config, {}),
         "weights": weights.hexdigest(),
         "backend": keras.backend.backend(),

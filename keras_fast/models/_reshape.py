@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._layer_state import take_state
 from keras_fast.models._pixels import stretch
 
 __all__ = ["adapt_kernel", "any_size", "with_channels"]
@@ -56,13 +57,13 @@ def with_channels(backbone: keras.Model, channels: int) -> keras.Model:
             "another number of channels. Pass pictures with 3. "
             f"Received: backbone={backbone.name}, channels={channels}"
         )
+    take_state(copy, backbone)
     for old, new in pairs:
         value = keras.ops.convert_to_numpy(old)
         if _other_kernel(old, new):
-            value = adapt_kernel(value, channels)
+            new.assign(adapt_kernel(value, channels))
         elif old.shape != new.shape:
-            value = stretch(value, channels)
-        new.assign(value)
+            new.assign(stretch(value, channels))
     for layer in copy._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()

@@ -111,6 +111,38 @@ def test_several_inputs_and_outputs(tmp_path):
         assert distance(exported[name], np.mean(outputs, axis=0)) <= 1e-6
 
 
+# JAX has the others only where it is told so.
+WIDE = "float64" if keras.backend.backend() == "tensorflow" else "float32"
+
+
+def scaled(offset=0.0):
+    """A model that takes out of its input what it was adapted to."""
+    scale = keras.layers.Normalization(dtype=WIDE)
+    model = keras.Sequential(
+        [keras.Input((4,)), scale, keras.layers.Dense(1, dtype=WIDE)]
+    )
+    scale.adapt(offset + 50 * data()[0])
+    model.compile(sgd(), "mse")
+    return model
+
+
+def test_constants_come_along_and_the_precision_stays(tmp_path):
+    x, y = 300 + 50 * data()[0], data()[1]
+    model, ensemble, taken = scaled(300), SnapshotEnsemble(tmp_path), Weights()
+    fit(model, x, y, SGDR(0.05), ensemble, taken)
+    wanted = mean_by_hand(model, taken.cycles, x)
+    exported = ensemble.to_model().predict(x, verbose=0)
+    assert exported.dtype == WIDE
+    most = 10 * np.finfo(WIDE).eps
+    assert distance(exported, wanted) <= most
+    # In a model that is to be what the file says, whatever it was.
+    other = scaled()
+    before = other.predict(x, verbose=0)
+    ensemble.set_model(other)
+    assert distance(ensemble.predict(x, verbose=0), wanted) <= most
+    np.testing.assert_array_equal(other.predict(x, verbose=0), before)
+
+
 def names(ensemble):
     return [path.name for path in ensemble.members]
 

@@ -106,6 +106,33 @@ def test_a_layers_name_is_not_what_it_is(tmp_path):
     assert named("relu") != named("tanh")
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's tables"
+)
+def test_what_a_layer_was_adapted_to_makes_another_cache(tmp_path):
+    def looking_up(vocabulary):
+        lookup = layers.IntegerLookup()
+        lookup.adapt(vocabulary)
+        return folder(
+            tmp_path,
+            keras.Sequential(
+                [
+                    keras.Input((2,), dtype="int64"),
+                    lookup,
+                    layers.Embedding(4, 2, embeddings_initializer="ones"),
+                    layers.Flatten(),
+                    layers.Dense(1),
+                ]
+            ),
+            np.array([[5, 6]]),
+            Y[:1],
+        )
+
+    first = looking_up([5, 5, 6])
+    assert looking_up([5, 5, 6]) == first
+    assert looking_up([6, 6, 5]) != first
+
+
 def pairs(x=X):
     for i in range(0, 8, 3):
         yield x[i : i + 3], Y[: len(x)][i : i + 3]
