@@ -5,26 +5,27 @@ from typing import Any
 
 import keras
 
-__all__ = ["application", "prepare", "stretch"]
+__all__ = ["application", "mode_of", "prepare", "stretch"]
 
 # As each module's `preprocess_input`: what is divided by, then mean and
-# standard deviation of the channels in the network's own order.
+# standard deviation of the channels in the network's own order. "raw" is for
+# networks that do it themselves.
 MODES = {
+    "raw": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "tf": (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
     "torch": (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe": (1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
 }
-# None: the network does it itself.
 FAMILIES = {
-    "convnext": None,
+    "convnext": "raw",
     "densenet": "torch",
-    "efficientnet": None,
-    "efficientnet_v2": None,
+    "efficientnet": "raw",
+    "efficientnet_v2": "raw",
     "inception_resnet_v2": "tf",
     "inception_v3": "tf",
     "mobilenet": "tf",
     "mobilenet_v2": "tf",
-    "mobilenet_v3": None,
+    "mobilenet_v3": "raw",
     "nasnet": "tf",
     "resnet": "caffe",
     "resnet_v2": "tf",
@@ -33,8 +34,23 @@ FAMILIES = {
     "xception": "tf",
 }
 
+# Layers near the input that together only this family has, by their names. A
+# network that was renamed or cut still has them.
+MARKS = {
+    "densenet": {"conv1_conv", "pool1", "conv2_block1_0_bn"},
+    "inception_resnet_v2": {"mixed_5b", "block35_1_mixed"},
+    "inception_v3": {"mixed0", "mixed1", "mixed2"},
+    "mobilenet": {"conv1_relu", "conv_dw_1", "conv_pw_1_bn"},
+    "mobilenet_v2": {"Conv1", "bn_Conv1", "expanded_conv_project_BN"},
+    "nasnet": {"stem_conv1", "stem_bn1", "reduction_conv_1_stem_1"},
+    "resnet": {"conv1_conv", "conv1_bn", "pool1_pool", "conv2_block1_1_conv"},
+    "resnet_v2": {"conv1_conv", "pool1_pool", "conv2_block1_preact_bn"},
+    "vgg16": {"block1_conv1", "block1_pool", "block2_conv2", "block3_conv3"},
+    "xception": {"block1_conv1_bn", "block2_sepconv1", "block2_sepconv2_bn"},
+}
 
-def application(name: str, weights: str | None) -> tuple[keras.Model, Any]:
+
+def application(name: str, weights: str | None) -> tuple[keras.Model, str]:
     """The network without its top, and its mode in `MODES`."""
     network: Any = getattr(keras.applications, name, None)
     # Not every one is in its family's public module.
@@ -51,23 +67,52 @@ def application(name: str, weights: str | None) -> tuple[keras.Model, Any]:
     )
 
 
+def mode_of(network: keras.Model) -> str | None:
+    """The mode in `MODES` that a network of keras.applications needs.
+
+    None if it is another, or something is done to the pixels before it.
+    """
+    ordered = isinstance(network, keras.Sequential)
+    parts = network.layers if ordered else network.operations
+    # What a model begins with that changes no pixel.
+    begin = ("InputLayer", "ConvertToTensor")
+    parts = [part for part in parts if type(part).__name__ not in begin]
+    if not parts:
+        return None
+    if isinstance(parts[0], keras.Model):
+        return mode_of(parts[0])
+    if not isinstance(
+        parts[0], keras.layers.Conv2D | keras.layers.ZeroPadding2D
+    ):
+        return None
+    names = {part.name for part in parts}
+    found = (family for family, marks in MARKS.items() if marks <= names)
+    return FAMILIES.get(next(found, ""))
+
+
 def prepare(pixels: Any, mode: str | None) -> Any:
-    """Pixels from 0 to 255 as the network knows them; always in float32."""
+    """Pixels from 0 to 255 as the network knows them; always in float32.
+
+    Where it is for RGB, pictures of one channel become three.
+    """
     if mode is None:
         return pixels
     channels = pixels.shape[-1]
+    order = [*range(channels)]
     if mode == "caffe" and channels >= 3:  # RGB to BGR
-        order = [2, 1, 0, *range(3, channels)]
-        pixels = keras.ops.take(pixels, order, axis=-1)
+        order[:3] = 2, 1, 0
     divisor, means, deviations = MODES[mode]
-    means = stretch(means, channels)
-    deviations = stretch(deviations, channels)
-    return keras.layers.Rescaling(
+    means = [stretch(means, channels)[i] for i in order]
+    deviations = [stretch(deviations, channels)[i] for i in order]
+    pixels = keras.layers.Rescaling(
         [1 / (divisor * deviation) for deviation in deviations],
         [-m / d for m, d in zip(means, deviations, strict=True)],
         dtype="float32",
         name="preprocessing",
     )(pixels)
+    if order == sorted(order):
+        return pixels
+    return keras.ops.take(pixels, order, axis=-1)
 
 
 def stretch(values: Sequence[float], channels: int) -> list[float]:

@@ -12,7 +12,7 @@ from keras_fast.models._checks import (
     image_shape,
     weights_path,
 )
-from keras_fast.models._pixels import application, prepare
+from keras_fast.models._pixels import application, mode_of, prepare
 from keras_fast.models._reshape import any_size, with_channels
 
 __all__ = ["image_classifier"]
@@ -31,6 +31,7 @@ def image_classifier(
     """An image classifier on a pretrained network.
 
     It takes raw pixels, 0 to 255, of any size, and preprocesses them itself.
+    A network of `keras.applications` is given what it was trained on.
     Its head is linear: the mean of each feature map, batch normalization and a
     dense layer, whose kernel starts at zero. The head is the last group of
     `layer_groups(model)`. Everything before it starts frozen;
@@ -44,10 +45,14 @@ def image_classifier(
 
     Args:
         backbone: Name of a `keras.applications` network, or any model that
-            maps pictures to feature maps, from KerasHub for one. A model is
-            taken as it is: what it wants done to pixels it has to do itself,
-            as `keras.Sequential([keras.layers.Rescaling(...), network])`.
-            Its layers are shared, not copied, and frozen.
+            maps pictures to feature maps, from KerasHub for one. By name,
+            images with one channel are taken too, as if they were in color.
+            A network of `keras.applications` may also be passed as a model,
+            whole or cut.
+            Any other model is taken as it is: what it wants done to pixels it
+            has to do itself, as
+            `keras.Sequential([keras.layers.Rescaling(...), network])`. Its
+            layers are shared, not copied, and frozen.
         num_classes: Number of classes.
         input_shape: Height, width and channels of the pictures. The model
             takes any other size too; None where there is no usual one. With
@@ -105,11 +110,12 @@ def _base(
     backbone: str | keras.Model, weights: str | os.PathLike | None
 ) -> tuple[keras.Model, str | None]:
     path = weights_path(weights)
-    mode = None
     if isinstance(backbone, str):
         source = "imagenet" if weights == "imagenet" else None
-        backbone, mode = application(backbone, source)
-    base = feature_maps(backbone)
+        base, mode = application(backbone, source)
+    else:
+        base = feature_maps(backbone)
+        mode = mode_of(base)
     if path is not None:
         base.load_weights(path)
     return base, mode

@@ -13,7 +13,8 @@ from classifiers import base_of, features, numbers, scores
 from keras_fast import layer_groups
 from keras_fast.models import image_classifier
 from keras_fast.models._pixels import FAMILIES as MODES
-from keras_fast.models._pixels import prepare
+from keras_fast.models._pixels import MODES as NUMBERS
+from keras_fast.models._pixels import mode_of, prepare
 
 SMALLEST = {
     "mobilenet_v2": "MobileNetV2",
@@ -89,6 +90,37 @@ def test_pixels_are_prepared_as_the_family_does(case):
         rtol=1e-5,
         atol=2e-5,
     )
+
+
+def test_a_network_is_known_as_a_model_too(case):
+    base, mode = base_of(case.model), MODES[case.family]
+    # Those begin with layers that do it.
+    wanted = None if mode == "raw" else mode
+    rescaling = keras.layers.Rescaling(1 / 255)
+    assert mode_of(base) == mode_of(keras.Sequential([base])) == wanted
+    assert mode_of(keras.Sequential([rescaling, base])) is None
+
+
+def test_a_cut_network_is_given_what_it_was_trained_on():
+    # A name that is ours, and a part of the network.
+    whole = keras.applications.VGG16(include_top=False, weights=None)
+    cut = keras.Model(whole.inputs, whole.get_layer("block4_pool").output)
+    given = prepared(image_classifier(cut, 3))(PIXELS[..., :3])
+    expected = keras.applications.vgg16.preprocess_input(PIXELS[..., :3].copy())
+    np.testing.assert_allclose(numbers(given), expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("mode", NUMBERS)
+def test_grey_pictures_are_as_if_in_color(mode):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, prepare(inputs, mode))
+    grey = PIXELS[..., :1]
+    expected = model.predict(np.repeat(grey, 3, axis=-1), verbose=0)
+    # What was traced for three channels does not check them any more.
+    np.testing.assert_array_equal(model.predict(grey, verbose=0), expected)
+    for channels in (2, 4):
+        with pytest.raises(Exception, match="shape"):  # up to the backend
+            model.predict(PIXELS[..., :channels], verbose=0)
 
 
 def test_takes_two_sizes(case):
