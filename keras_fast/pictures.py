@@ -35,10 +35,11 @@ def plot_pictures(
 
     Args:
         pictures: (n, height, width, channels) of one channel, three, or four
-            with transparency; of any other number the first is drawn. Whole
-            numbers go from 0 to their type's end, floats from 0 to 1, or to
-            255 if any is above 1; with negative ones, from the lowest to the
-            highest of them all.
+            with transparency, or (n, channels, height, width) of as many; of
+            any other number the first is drawn. Whole numbers go from 0 to
+            255, or to 65535 if any is above; floats from 0 to 1, or to 255 if
+            any is above 2. With negative ones, pictures go from the lowest to
+            the highest of them all.
         titles: One for each.
         heatmaps: From 0 to 1, (n, height, width), laid over the pictures.
 
@@ -122,7 +123,7 @@ def plot_matrix(
 
 
 def one_picture_each(inputs: Any) -> np.ndarray:
-    """The one array of pictures among a model's inputs.
+    """The one array of pictures among a model's inputs, in either layout.
 
     Raises:
         ValueError: There is none, or more than one.
@@ -144,17 +145,26 @@ def one_picture_each(inputs: Any) -> np.ndarray:
 
 def _shown(pictures: np.ndarray) -> list[np.ndarray]:
     """Each as matplotlib takes it: floats from 0 to 1, grey or in colour."""
-    low, high = 0.0, 1.0
-    if pictures.dtype.kind in "iu":
-        high = np.iinfo(pictures.dtype).max
-    floats = np.nan_to_num(pictures.astype(np.float32))
-    if floats.min(initial=0) < 0:
-        low, high = floats.min(), floats.max()
-    elif pictures.dtype.kind not in "iub" and floats.max(initial=0) > 1:
-        high = 255.0
+    floats = np.nan_to_num(_channels_last(pictures).astype(np.float32))
+    # Whole numbers may be of any type. Resizing takes floats a little beyond 1.
+    usual, large = (255, 65535) if pictures.dtype.kind in "iu" else (1, 255)
+    low, high = floats.min(initial=0), usual
+    if low < 0:
+        high = floats.max()
+    elif floats.max(initial=0) > max(usual, 2):
+        high = large
     floats = np.clip((floats - low) / ((high - low) or 1), 0, 1)
     channels = slice(None) if floats.shape[-1] in (3, 4) else 0
     return [picture[..., channels] for picture in floats]
+
+
+def _channels_last(pictures: np.ndarray) -> np.ndarray:
+    """The pictures, whichever axis has their channels."""
+    _, first, height, last = pictures.shape
+    usual = (1, 3, 4)
+    if last in usual or first not in usual or first >= min(height, last):
+        return pictures
+    return np.moveaxis(pictures, 1, -1)
 
 
 def _grid(number: int, title: float) -> np.ndarray:

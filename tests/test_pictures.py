@@ -28,8 +28,21 @@ def drawn(pictures, **arguments):
         (RAMP * 2 - 1, RAMP),
         (RAMP * 4.5 - 2.1, RAMP),
         (RAMP.astype("float16"), RAMP),
+        ((RAMP * 255).astype("int64"), (RAMP * 255).astype("uint8") / 255),
+        (RAMP * 1.05, np.minimum(RAMP * 1.05, 1)),
     ],
-    ids=["1", "255", "uint8", "uint16", "bool", "-1 to 1", "any", "float16"],
+    ids=[
+        "1",
+        "255",
+        "uint8",
+        "uint16",
+        "bool",
+        "-1 to 1",
+        "any",
+        "float16",
+        "int64",
+        "a little above 1",
+    ],
 )
 def test_colours_are_as_they_were(pictures, expected):
     np.testing.assert_allclose(drawn(pictures), expected, atol=1e-3)
@@ -41,6 +54,22 @@ def test_channels(channels):
     shown = drawn(pictures)
     kept = slice(None) if channels in (3, 4) else 0
     np.testing.assert_allclose(shown, pictures[..., kept], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_channels_may_come_first(channels, dtype):
+    last = np.random.default_rng(0).uniform(0, 256, (2, 7, 5, channels))
+    last = last.astype(dtype)
+    first = np.moveaxis(last, -1, 1)
+    np.testing.assert_array_equal(drawn(first), drawn(last))
+    heat = np.ones((2, 7, 5))
+    shown = plot_pictures(first, heatmaps=heat)[0].get_images()
+    assert {image.get_array().shape[:2] for image in shown} == {(7, 5)}
+
+
+def test_no_picture_is_drawn():
+    assert plot_pictures(np.zeros((0, 4, 4, 3))).shape == (0,)
 
 
 def test_nan_is_drawn_without_a_warning():
