@@ -26,6 +26,8 @@ FINDER = (
     "sample_weight",
     "shuffle",
     "steps_per_epoch",
+    "x",
+    "y",
 )
 
 
@@ -48,8 +50,8 @@ def progressive_resizing(
 
     Args:
         model: A compiled model.
-        data: Function of a size in pixels that returns what `fit()` takes, a
-            data set or a pair (x, y).
+        data: Function of a size in pixels that returns what `fit()` takes: a
+            data set, (x, y) or (x, y, sample_weight).
         sizes: Sizes in pixels, in their order, such as (96, 128, 224).
         epochs: Epochs at each size, or a number for each.
         max_lr: Highest learning rate, or one for each size. None: what
@@ -64,9 +66,10 @@ def progressive_resizing(
 
     Raises:
         ValueError: An argument is out of its range, there are not as many
-            epochs or rates as sizes, the finder suggests no rate, or there is
-            a `BackupAndRestore`, or a `ResumableCheckpoint` and no `max_lr`.
-        TypeError: `data` is no function.
+            epochs or rates as sizes, the model does not take pictures of a
+            size, the finder suggests no rate, or there is a
+            `BackupAndRestore`, or a `ResumableCheckpoint` and no `max_lr`.
+        TypeError: `data` is no function, or returns nothing.
 
     Examples:
         >>> from keras_fast import models, progressive_resizing
@@ -99,6 +102,7 @@ def progressive_resizing(
     function("data", data)
     plan = _plan(sizes, epochs, max_lr)
     _check_fit(fit_kwargs, plan)
+    _check_sizes(model, [size for size, _, _ in plan])
     history = keras.callbacks.History()
     training = OneTraining(
         model,
@@ -112,13 +116,12 @@ def progressive_resizing(
         first, last = last, last + length
         if training.is_past(last):
             continue
-        x, y = _pair(data(size), fit_kwargs)
-        rate = rate or _found(model, x, y, fit_kwargs)
+        given = fit_kwargs | _unpacked(data(size), size, fit_kwargs)
+        rate = rate or _found(model, given)
         valid = validation_data
-        valid = valid(size) if callable(valid) else valid
+        given["validation_data"] = valid(size) if callable(valid) else valid
         cycle = OneCycleBetween(first, last, rate)
-        given = {"x": x, "y": y, "validation_data": valid}
-        training.fit(first, last, cycle, **given, **fit_kwargs)
+        training.fit(first, last, cycle, **given)
         for name, value in (("image_size", size), ("max_lr", rate)):
             column = history.history.setdefault(name, [])
             column += [value] * (len(history.epoch) - len(column))
@@ -159,12 +162,34 @@ def _check_fit(fit_kwargs: dict[str, Any], plan: list[Any]) -> None:
         )
 
 
-def _found(
-    model: keras.Model, x: Any, y: Any, fit_kwargs: dict[str, Any]
-) -> float:
+def _check_sizes(model: keras.Model, sizes: list[int]) -> None:
+    """Refuse before it trains at one size what another would break."""
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        return  # how large its pictures are only the data knows
+    for size in sizes:
+        shape = list(inputs[0].shape)
+        first = keras.config.image_data_format() == "channels_first"
+        shape[2 - (not first) : 4 - (not first)] = size, size
+        try:
+            if isinstance(model, keras.Sequential):  # takes more than it says
+                like = keras.KerasTensor(shape, inputs[0].dtype)
+                keras.Operation.compute_output_spec(model, like)
+            else:
+                model.compute_output_shape(tuple(shape))
+        except ValueError as error:
+            raise ValueError(
+                "`model` must take pictures of each size. Build it on "
+                "`keras.Input((None, None, 3))`, or leave out the size. "
+                f"Received: sizes with {size}, model={model.name} for inputs "
+                f"{tuple(inputs[0].shape)}"
+            ) from error
+
+
+def _found(model: keras.Model, given: dict[str, Any]) -> float:
     """The rate that the sweep suggests."""
-    known = {k: v for k, v in fit_kwargs.items() if k in FINDER}
-    return lr_find(model, x, y, **known).suggestion
+    known = {k: v for k, v in given.items() if k in FINDER}
+    return lr_find(model, **known).suggestion
 
 
 def _each(name: str, value: Any, count: int) -> list[Any]:
@@ -180,8 +205,31 @@ def _each(name: str, value: Any, count: int) -> list[Any]:
     return values
 
 
-def _pair(data: Any, fit_kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    if isinstance(data, tuple) and len(data) == 2:
-        return data
-    check_length("progressive_resizing", data, fit_kwargs)
-    return data, None
+def _unpacked(
+    data: Any, size: int, fit_kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """What `data` returned, by `fit()`'s names."""
+    returned = (
+        "`data` must return what `fit()` takes, a data set, (x, y) or "
+        "(x, y, sample_weight). "
+    )
+    if data is None:
+        raise TypeError(
+            f"{returned}Add a `return`. Received: data({size})=None"
+        )
+    if not isinstance(data, tuple | list):
+        check_length("progressive_resizing", data, fit_kwargs)
+        return {"x": data}
+    if not 2 <= len(data) <= 3:
+        raise ValueError(
+            f"{returned}Return one of these. Received: data({size}) of "
+            f"{len(data)} parts"
+        )
+    names: list[str] = ["x", "y", "sample_weight"]
+    given = dict(zip(names, data, strict=False))
+    if "sample_weight" in given and "sample_weight" in fit_kwargs:
+        raise ValueError(
+            "`sample_weight` must not be given where `data` returns it. Leave "
+            f"it out. Received: data({size}) of 3 parts, and sample_weight"
+        )
+    return given

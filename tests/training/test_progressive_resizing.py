@@ -118,6 +118,79 @@ def test_data_must_be_a_function():
         progressive_resizing(classifier(), PICTURES, sizes=(8,), epochs=1)
 
 
+def test_what_the_data_may_be():
+    def trained(parts, **arguments):
+        model = classifier()
+        progressive_resizing(
+            model,
+            lambda size: parts(*resized(size)),
+            sizes=(8,),
+            epochs=1,
+            max_lr=0.1,
+            batch_size=12,
+            verbose=0,
+            **arguments,
+        )
+        return weights(model)
+
+    shares = np.linspace(0, 2, 12)
+    expected = trained(lambda x, y: (x, y), sample_weight=shares)
+    found = trained(lambda x, y: [x, y, shares])
+    assert distance(found, expected) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "message"),
+    [
+        (None, TypeError, r"Add a `return`. Received: data\(8\)=None"),
+        ([PICTURES], ValueError, r"Received: data\(8\) of 1 parts"),
+        ((PICTURES, LABELS, LABELS), ValueError, "and sample_weight"),
+    ],
+)
+def test_what_the_data_may_not_be(parts, error, message):
+    with pytest.raises(error, match=message):
+        progressive_resizing(
+            classifier(),
+            lambda size: parts,
+            sizes=(8,),
+            epochs=1,
+            max_lr=0.1,
+            sample_weight=LABELS,
+        )
+
+
+@pytest.mark.parametrize("kind", ["fixed", "small", "flat"])
+def test_sizes_that_the_model_cannot_take_are_refused_before(kind):
+    size = None if kind == "small" else 16
+    inputs = keras.Input((size, size, 3))
+    if kind == "flat":
+        layers = keras.layers.Flatten(), keras.layers.Dense(2)
+        model = keras.Sequential([inputs, *layers])
+    else:
+        maps = keras.layers.Conv2D(2, 9)(inputs)
+        outputs = keras.layers.GlobalAveragePooling2D()(maps)
+        model = keras.Model(inputs, outputs)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = weights(model)
+    with pytest.raises(ValueError, match="Received: sizes with 8, model="):
+        grow(model, sizes=(16, 8))
+    assert distance(weights(model), before) == 0
+    assert model.optimizer.iterations == 0
+
+
+def test_a_sequence_takes_more_sizes_than_its_input_says():
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(2, 3),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = grow(model, sizes=(8,), epochs=1, max_lr=1e-3)
+    assert history.history["image_size"] == [8]
+
+
 def test_data_must_have_a_length():
     with pytest.raises(ValueError, match="known for `progressive_resizing`"):
         progressive_resizing(
