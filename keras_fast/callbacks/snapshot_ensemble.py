@@ -12,6 +12,7 @@ from keras_fast._batches import is_one_shot
 from keras_fast._checks import path as checked_path
 from keras_fast._checks import whole
 from keras_fast._fit import callbacks_of_this_fit
+from keras_fast._held import variables_of
 from keras_fast._layer_state import copied, put
 from keras_fast.callbacks._saved import (
     built,
@@ -93,14 +94,14 @@ class SnapshotEnsemble(keras.callbacks.Callback):
                 f"Received: x={type(x).__name__}"
             )
         model, paths = self._ready(), self._latest(last)
-        before = values("model", model.variables)
+        before = _values(model)
         outputs = []
         try:
             for path in paths:
                 self._load(path, model)
                 outputs.append(model.predict(x, **predict_kwargs))
         finally:
-            put(model, _ordered(before))
+            _put(model, before)
         return keras.tree.map_structure(_mean, *outputs)
 
     def to_model(self, last: int | None = None) -> keras.Model:
@@ -139,7 +140,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         model = self.model  # on JAX this brings the variables up to date
         write_array_file(
             self.directory / f"cycle-{cycle:03d}.snapshot",
-            values("model", model.variables),
+            _values(model),
             {"kind": KIND, "model": described_model(model), "cycle": cycle},
         )
         for path in self.members:
@@ -167,7 +168,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         return paths[-most:]
 
     def _load(self, path: Path, model: keras.Model) -> None:
-        put(model, _ordered(_read(path, model)))
+        _put(model, _read(path, model))
 
     def _member(self, path: Path, model: keras.Model) -> keras.Model:
         copy: Any = copied(model)
@@ -191,9 +192,20 @@ def _average(*tensors: Any) -> Any:
     return keras.layers.Average(dtype=dtype)(list(tensors))
 
 
-def _ordered(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """One for each of the model's variables."""
-    return [arrays[f"model/{i}"] for i in range(len(arrays))]
+def _values(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copies of what it predicts with, listed by Keras or not."""
+    return values("model", model.variables) | values("held", _held(model))
+
+
+def _put(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    put(model, [arrays[f"model/{i}"] for i in range(len(model.variables))])
+    for i, variable in enumerate(_held(model)):
+        if f"held/{i}" in arrays:
+            variable.assign(arrays[f"held/{i}"])
+
+
+def _held(model: keras.Model) -> list[Any]:
+    return [variable for _, variable in variables_of(model)[1]]
 
 
 def _inputs(model: keras.Model) -> Any:
