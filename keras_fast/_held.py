@@ -31,7 +31,8 @@ LIBRARIES = {
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     """The compiled optimizer, and the others that the model holds."""
-    found = [v for _, v in _held(model) if _kind(type(v)) is Optimizer]
+    held = _held(model, _of_model(model))
+    found = [v for _, v in held if _kind(type(v)) is Optimizer]
     return sorted(found, key=lambda each: each is not model.optimizer)
 
 
@@ -44,9 +45,8 @@ def variables_of(
         Those that Keras lists, for the model, its metrics and its optimizers;
         and the others, with the attributes that lead to them.
     """
-    listed = [*model.variables, *model.metrics_variables]
-    others = []
-    for name, value in _held(model):
+    listed, others = _of_model(model), []
+    for name, value in _held(model, listed[:]):
         if _kind(type(value)) is Optimizer:
             listed += value.variables
         else:
@@ -56,9 +56,13 @@ def variables_of(
     return list(known.values()), others
 
 
-def _held(model: keras.Model) -> Iterator[Held]:
-    """Optimizers that are in no other, and variables but for the model's."""
-    seen = {id(v): v for v in (*model.variables, *model.metrics_variables)}
+def _of_model(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.metrics_variables]
+
+
+def _held(model: keras.Model, known: list[keras.Variable]) -> Iterator[Held]:
+    """Optimizers that are in no other, and variables that are not known."""
+    seen = {id(variable): variable for variable in known}
     begin = [("loss", model.loss), *((m.name, m) for m in model.metrics)]
     begin += [(each.name, each) for each in model._flatten_layers()[::-1]]
     left = [((name,), value, False) for name, value in begin]

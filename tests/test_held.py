@@ -444,6 +444,7 @@ def test_models_without_call_are_saved(tmp_path):
     assert len(list(tmp_path.glob("*.snapshot"))) == 1
 
 
+@tensorflow  # others build before callbacks hear
 def test_unbuilt_layers_are_named(tmp_path):
     model = keras.Sequential([keras.layers.Dense(1, name="first")])
     model.compile("sgd", "mse")
