@@ -96,7 +96,7 @@ CALLS = [
     (
         callbacks.CyclicalLR,
         {"base_lr": 0.1, "max_lr": 1, "step_size": 3},
-        {**NO_WAVE, "step_size": NO_COUNTS},
+        {**NO_WAVE, "step_size": (0, -1, 0.5, "3", True, *NOT_FINITE)},
     ),
     (
         callbacks.FlatCosine,

@@ -4,7 +4,14 @@ from functools import partial
 
 import keras
 
-from keras_fast._checks import fraction, non_negative, one_of, positive, whole
+from keras_fast._anneal import mix
+from keras_fast._checks import (
+    at_least,
+    between,
+    non_negative,
+    one_of,
+    positive,
+)
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
 from keras_fast.schedules import triangular
 
@@ -14,13 +21,17 @@ MODES = ("triangular", "triangular2", "exp_range")
 class CyclicalLR(ParamScheduler):
     """Moves the learning rate up and down between two bounds.
 
+    Each `fit()` begins with a cycle. Where one training is many calls of
+    `fit()` of as many batches each, say which part of it each of them is:
+    `initial_epoch=part, epochs=part + 1`, and the cycles go on.
+
     Args:
         base_lr: The lower bound, where each cycle starts and ends.
         max_lr: The upper bound.
-        step_size: Updates in half a cycle.
+        step_size: Updates in half a cycle, at least 1; may be a fraction.
         mode: `"triangular"`; `"triangular2"` halves the height after each
             cycle; `"exp_range"` multiplies it by `gamma` at each update.
-        gamma: For `"exp_range"`, between 0 and 1.
+        gamma: For `"exp_range"`, above 0 and at most 1.
         optimizer: Which optimizer, where the model has several; if None, the
             one that the model is compiled with.
 
@@ -43,19 +54,21 @@ class CyclicalLR(ParamScheduler):
         self,
         base_lr: float,
         max_lr: float,
+        step_size: float,
         *,
-        step_size: int,
         mode: str = "triangular",
         gamma: float = 0.99994,
         optimizer: keras.optimizers.Optimizer | None = None,
     ):
-        self.step_size = whole("step_size", step_size)
-        self.gamma = fraction("gamma", gamma)
+        self.base_lr = non_negative("base_lr", base_lr)
+        self.step_size = at_least("step_size", step_size, 1)
+        self.mode = one_of("mode", mode, MODES)
+        self.gamma = positive("gamma", between("gamma", gamma, 0, 1))
         self._triangular = partial(
             triangular,
-            base_lr=non_negative("base_lr", base_lr),
+            base_lr=self.base_lr,
             max_lr=positive("max_lr", max_lr),
-            mode=one_of("mode", mode, MODES),
+            mode=self.mode,
         )
         self._triangular(0.0)  # the bounds must be in order
         super().__init__(optimizer=optimizer, learning_rate=self._triangular)
@@ -63,9 +76,13 @@ class CyclicalLR(ParamScheduler):
     def _functions(
         self, num_updates: int, epochs: float | None
     ) -> dict[str, Schedule]:
-        schedule = partial(
-            self._triangular,
-            step_size=self.step_size / num_updates,
-            gamma=max(self.gamma**num_updates, 1e-300),
-        )
-        return {"learning_rate": schedule}
+        wave = partial(self._triangular, step_size=self.step_size / num_updates)
+
+        def decaying(progress: float) -> float:
+            # By update: over a long run the height vanishes, and how fast it
+            # did so is lost.
+            height = self.gamma ** (progress * num_updates)
+            return mix(height, self.base_lr, wave(progress))
+
+        decays = self.mode == "exp_range"
+        return {"learning_rate": decaying if decays else wave}

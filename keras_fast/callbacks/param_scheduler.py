@@ -1,6 +1,6 @@
 """Hyperparameters that follow functions of progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -141,16 +141,10 @@ class ParamScheduler(keras.callbacks.Callback):
         self._steps_per_execution = model.steps_per_execution
         self._seen, self._phase = None, 0
         self._num_batches = self._count_batches()
-        functions = self._functions(
-            max(self._num_batches // self._batches_per_update, 1),
-            self.params["epochs"],
-        )
-        self._check(functions)
-        check_neighbours(functions if optimizer is model.optimizer else ())
-        self._rows_of = {
-            name: self._rows(name, schedule)
-            for name, schedule in functions.items()
-        }
+        names = self._functions(1, self.params["epochs"]).keys()
+        self._check(names)
+        check_neighbours(names if optimizer is model.optimizer else ())
+        self._rows_of = {name: self._rows(name) for name in names}
         live.schedules |= self._rows_of
         self._trained = model
         watch(model, self, self._on_other_training)
@@ -230,12 +224,11 @@ class ParamScheduler(keras.callbacks.Callback):
         batches = int(self._live.optimizer._iterations.numpy())
         return (batches - batch) % self._batches_per_update
 
-    def _rows(
-        self, name: str, schedule: Schedule
-    ) -> Callable[[int, int], np.ndarray]:
+    def _rows(self, name: str) -> Callable[[int, int], np.ndarray]:
         def rows(start: int, stop: int) -> np.ndarray:
             size = self._batches_per_update
             total = max((self._phase + self._num_batches) // size, 1)
+            schedule = self._functions(total, self.params["epochs"])[name]
             updates = (self._phase + np.arange(start, stop)) // size
             # Rows behind the end are never used: one value does for them.
             updates = np.minimum(updates, total)
@@ -248,12 +241,12 @@ class ParamScheduler(keras.callbacks.Callback):
 
         return rows
 
-    def _check(self, functions: dict[str, Schedule]) -> None:
-        for name in functions:
+    def _check(self, names: Iterable[str]) -> None:
+        for name in names:
             if name in self._live.schedules:
                 raise ValueError(
                     f"`{name}` must be scheduled by one callback. Remove one. "
                     f"Received: callbacks with two schedules for {name}"
                 )
         others = self.model if self.optimizer is None else None
-        check_schedulable(self._live, functions, others)
+        check_schedulable(self._live, names, others)
