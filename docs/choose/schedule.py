@@ -88,6 +88,15 @@ for cycles in (1, 2, 3, 4):
 # `weight_decay` too. Why Keras alone cannot is in
 # [What Keras does with momentum](../momentum.md).
 #
+# ## Which optimizers?
+#
+# Any of Keras's. Two of them make another rate of the one that they are given:
+# `Adafactor` caps it at 1 / sqrt(update), and `ScheduleFreeAdamW` warms up if
+# it is told to. A schedule or a sweep that they would change is refused when
+# `fit()` starts, and the message says which rates are used as they are.
+# Without a schedule, `Recorder` has the rate that was used. What a class of
+# your own makes of the rate within `update_step()` can't be seen.
+#
 # ## How much is it worth?
 #
 # `benchmarks/one_cycle_fashion.py` tries four schedules with the same highest

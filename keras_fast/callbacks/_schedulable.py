@@ -8,6 +8,7 @@ from keras_fast._fit import trains_already
 from keras_fast._held import optimizers_of
 from keras_fast._live import Live
 from keras_fast._unwrap import chain, stateless
+from keras_fast.callbacks._used_rates import makes_its_own, warms_up
 
 __all__ = ["check_schedulable", "optimizer_of", "refuse_twice"]
 
@@ -49,7 +50,7 @@ def optimizer_of(
 def check_schedulable(
     live: Live, names: Iterable[str], model: keras.Model | None = None
 ) -> None:
-    """Refuse an optimizer that lacks one of these hyperparameters.
+    """Refuse an optimizer that lacks one of these, or would use another.
 
     Args:
         live: Of that optimizer.
@@ -66,6 +67,27 @@ def check_schedulable(
                     "Received:",
                 )
             raise ValueError(message)
+        if name == "learning_rate":
+            _refuse_own_rates(live.optimizer)
+
+
+def _refuse_own_rates(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an optimizer that makes another rate of the one it is given."""
+    kind = type(optimizer).__name__
+    if makes_its_own(optimizer):
+        raise ValueError(
+            "The optimizer must use the learning rate that it is given to be "
+            "scheduled. Leave its `learning_rate` and "
+            "`_get_current_learning_rate` to Keras: the callback is the "
+            f"schedule. Received: optimizer={kind}, which overrides them"
+        )
+    if warms_up(optimizer):
+        raise ValueError(
+            "The optimizer must be done with its own warm-up to be scheduled: "
+            "it would scale the rates of the schedule. Compile with "
+            f"`{kind}(warmup_steps=0)`: the callback is the schedule. "
+            f"Received: warmup_steps={optimizer.warmup_steps}"
+        )
 
 
 def _missing(name: str, optimizer: keras.optimizers.Optimizer) -> str:

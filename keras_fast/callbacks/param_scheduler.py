@@ -16,6 +16,7 @@ from keras_fast.callbacks._schedulable import (
     optimizer_of,
     refuse_twice,
 )
+from keras_fast.callbacks._used_rates import check_used
 from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
@@ -54,8 +55,9 @@ class ParamScheduler(keras.callbacks.Callback):
     Raises:
         ValueError: No schedule, or an unknown name. When `fit()` starts: the
             optimizer has no such hyperparameter, its learning rate is a
-            `LearningRateSchedule`, the length of an epoch is unknown, or the
-            model does not have, or does not use, the optimizer.
+            `LearningRateSchedule`, it would use another rate than that of the
+            schedule, the length of an epoch is unknown, or the model does not
+            have, or does not use, the optimizer.
         TypeError: A schedule that can't be called.
 
     Examples:
@@ -158,6 +160,7 @@ class ParamScheduler(keras.callbacks.Callback):
         if first:
             self._seen = self._epoch * (self.params["steps"] or 0) + batch
             self._phase = self._accumulated(self._seen)
+            self._check_used()
         # Not there: another training, within a callback, is over.
         if first or not self._rows_of.keys() <= self._live.schedules.keys():
             self._live.schedules |= self._rows_of
@@ -194,6 +197,16 @@ class ParamScheduler(keras.callbacks.Callback):
         unwatch(model, self)
         if broken:
             leave(model, self._live)
+
+    def _check_used(self) -> None:
+        rates = self._rows_of.get("learning_rate")
+        try:
+            if rates is not None:
+                leaf, end = self._live.optimizer, self._num_batches
+                check_used(leaf, rates, self._seen, end)
+        except ValueError:
+            self._end(broken=True)
+            raise
 
     def _refuse_unused(self) -> None:
         model = self.model

@@ -11,6 +11,7 @@ from keras_fast._train_step import leave, trace_anew, unwatch, watch
 from keras_fast._unwrap import batches_per_update, innermost, stateless
 from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
 from keras_fast.callbacks._schedulable import optimizer_of, refuse_twice
+from keras_fast.callbacks._used_rates import used_rates
 from keras_fast.plots import plot_losses, plot_schedule
 
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
@@ -67,7 +68,10 @@ class Recorder(keras.callbacks.Callback):
     def learning_rates(self) -> np.ndarray:
         """The learning rate of each update, (n,) float64.
 
-        NaN where the train step does not use the optimizer.
+        Where the optimizer caps it or warms up, as `Adafactor` and
+        `ScheduleFreeAdamW` do, it is the rate that is left. NaN where the train
+        step does not use the optimizer, or its class overrides what Keras's
+        optimizers take for the rate.
         """
         return self._by_update("learning_rate")
 
@@ -201,16 +205,22 @@ class Recorder(keras.callbacks.Callback):
         count = stop - start
         if not self._live.called:
             return np.full(count, np.nan)
-        if name in self._live.schedules:
-            return values(self._optimizer, name, start, stop)
-        if name == "momentum":
+        scheduled = name in self._live.schedules
+        if name == "momentum" and not scheduled:
             # As traced: what is set afterwards does not arrive in the step.
             return np.full(count, self._tape.momentums[id(self._optimizer)])
-        if isinstance(self._optimizer._learning_rate, keras.Variable):
-            return np.array(self._rates[:count])
         done = int(self._optimizer._iterations.numpy())
-        schedule = self._optimizer._learning_rate
-        return np.array([_at(schedule, k) for k in range(done - count, done)])
+        batches = np.arange(done - count, done)
+        if scheduled:
+            given = values(self._optimizer, name, start, stop)
+        elif isinstance(self._optimizer._learning_rate, keras.Variable):
+            given = np.array(self._rates[:count])
+        else:
+            schedule = self._optimizer._learning_rate
+            given = np.array([_at(schedule, k) for k in batches])
+        if name == "momentum":
+            return given
+        return used_rates(self._optimizer, given, batches // self._size)
 
     def _own_rate(self) -> float:
         rate = self._optimizer._learning_rate
