@@ -154,6 +154,10 @@ class ParamScheduler(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
+        count = self._count_batches()
+        if count != self._num_batches:
+            # Another part of a recipe, with epochs of another length.
+            self._num_batches, self._seen = count, None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         first = self._seen is None  # batch of this fit

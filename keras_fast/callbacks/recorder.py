@@ -132,6 +132,10 @@ class Recorder(keras.callbacks.Callback):
         watch(model, self, self._on_other_training, first=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        before, self._steps = self._steps, self.params["steps"]
+        if self._batch is not None and self._steps != before:
+            # Another part of a recipe: its schedules begin here.
+            self._batch = epoch * self._steps
         self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -180,7 +184,7 @@ class Recorder(keras.callbacks.Callback):
         self._tape = self._trained = None
 
     def _clear(self) -> None:
-        self._batch = None
+        self._batch = self._steps = None
         self._is_away = False
         self._waiting = self._phase = 0
         self._rates: list[float] = []

@@ -4,7 +4,7 @@ import pytest
 from helpers import BACKEND, distance, weights
 
 from keras_fast import lr_find, models, progressive_resizing
-from keras_fast.callbacks import OneCycle, Recorder
+from keras_fast.callbacks import OneCycle, ParamScheduler, Recorder
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (12, 24, 24, 3)).astype("uint8")
@@ -60,6 +60,59 @@ def test_equals_one_fit_after_another():
     assert history.history["image_size"] == [8, 16, 16]
     assert history.history["max_lr"] == [0.1, 0.01, 0.01]
     assert len(history.history["loss"]) == 3
+
+
+def test_sizes_with_other_numbers_of_batches():
+    def part(size):  # three batches an epoch, then two
+        x, y = resized(size)
+        return (x, y) if size == 8 else (x[:8], y[:8])
+
+    def beta_2(progress):
+        return 0.5 + 0.4 * progress
+
+    model, expected = classifier(), classifier()
+    for each in (model, expected):
+        each.compile("adam", "sparse_categorical_crossentropy")
+    wanted = []
+    for size, first, last, rate in ((8, 0, 1, 0.1), (16, 1, 3, 0.01)):
+        cycle = OneCycle(rate)
+        share = (last - first) / 3
+        its = ParamScheduler(
+            beta_2=lambda p, at=first / 3, share=share: beta_2(at + p * share)
+        )
+        x, y = part(size)
+        expected.fit(
+            x,
+            y,
+            batch_size=4,
+            epochs=last - first,
+            shuffle=False,
+            verbose=0,
+            callbacks=[cycle, its],
+        )
+        updates = len(x) // 4 * (last - first)
+        wanted += [*cycle.curve(updates)["learning_rate"]]
+    recorder, whole = Recorder(), ParamScheduler(beta_2=beta_2)
+    heard = []
+    hears = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: heard.append("begin"),
+        on_epoch_begin=lambda epoch, logs: heard.append(epoch),
+        on_train_end=lambda logs: heard.append("end"),
+    )
+    progressive_resizing(
+        model,
+        part,
+        sizes=(8, 16),
+        epochs=(1, 2),
+        max_lr=(0.1, 0.01),
+        batch_size=4,
+        shuffle=False,
+        verbose=0,
+        callbacks=[whole, recorder, hears],
+    )
+    assert heard == ["begin", 0, 1, 2, "end"]
+    np.testing.assert_allclose(recorder.learning_rates, wanted, rtol=1e-6)
+    assert distance(weights(model), weights(expected)) <= 1e-6
 
 
 def test_the_rate_is_found_at_each_size():
