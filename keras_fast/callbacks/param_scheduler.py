@@ -162,9 +162,7 @@ class ParamScheduler(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         first = self._seen is None  # batch of this fit
         if first:
-            self._seen = self._epoch * (self.params["steps"] or 0) + batch
-            self._phase = self._accumulated(self._seen)
-            self._check_used()
+            self._begin_at(self._epoch * (self.params["steps"] or 0) + batch)
         # Not there: another training, within a callback, is over.
         if first or not self._rows_of.keys() <= self._live.schedules.keys():
             self._live.schedules |= self._rows_of
@@ -202,15 +200,21 @@ class ParamScheduler(keras.callbacks.Callback):
         if broken:
             leave(model, self._live)
 
-    def _check_used(self) -> None:
-        rates = self._rows_of.get("learning_rate")
+    def _begin_at(self, batch: int) -> None:
+        self._seen = batch
+        self._phase = self._accumulated(batch)
         try:
-            if rates is not None:
-                leaf, end = self._live.optimizer, self._num_batches
-                check_used(leaf, rates, self._seen, end)
+            self._check_run()
         except ValueError:
             self._end(broken=True)
             raise
+
+    def _check_run(self) -> None:
+        """Refuse, before the first, what the updates would not do."""
+        rates = self._rows_of.get("learning_rate")
+        if rates is not None:
+            leaf = self._live.optimizer
+            check_used(leaf, rates, self._seen, self._num_batches)
 
     def _refuse_unused(self) -> None:
         model = self.model

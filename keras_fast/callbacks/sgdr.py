@@ -35,7 +35,8 @@ class SGDR(ParamScheduler):
         ValueError: An argument is out of its range. When `fit()` starts: the
             learning rate is a `LearningRateSchedule`, the length of an epoch
             is unknown, or a callback has `on_cycle_end` and a cycle ends
-            within an execution (`steps_per_execution`).
+            within an execution (`steps_per_execution`) or an update
+            (`gradient_accumulation_steps`).
 
     Examples:
         >>> from keras_fast.callbacks import SGDR
@@ -152,6 +153,24 @@ class SGDR(ParamScheduler):
                     "or one that divides the batches of a cycle. Received: "
                     f"steps_per_execution={size}, and cycle {cycle} ends "
                     f"after {batches % steps} of {steps} batches of an epoch"
+                )
+
+    def _check_run(self) -> None:
+        """Refuse ends of cycles at which an update is still to come."""
+        super()._check_run()
+        size, phase = self._batches_per_update, self._phase
+        total = (phase + self._num_batches) // size
+        for cycle, end in enumerate(self._ends if self._listeners else ()):
+            batches = math.ceil((end - 1e-9) * self.params["steps"])
+            updates = math.ceil((end - 1e-9) / self.params["epochs"] * total)
+            if (phase + batches) // size != updates:
+                raise ValueError(
+                    "A cycle must end with an update for callbacks that "
+                    "follow it, or its last update is still to come. Compile "
+                    "with `gradient_accumulation_steps` that divide the "
+                    "batches of a cycle, or without. Received: "
+                    f"gradient_accumulation_steps={size}, and cycle {cycle} "
+                    f"ends after {batches} batches"
                 )
 
     def _functions(

@@ -167,6 +167,35 @@ def test_cycles_that_end_within_an_execution(cycle_len, executions, refused):
     )
 
 
+def test_a_cycle_ends_with_an_update():
+    taken, large = Taken(), Taken()
+    model = mlp(sgd(gradient_accumulation_steps=5))
+    fit(model, *data(), taken, SGDR(0.01, cycle_len=0.5))
+    fit(mlp(sgd()), *data(), large, SGDR(0.01, cycle_len=0.5), batch_size=20)
+    assert len(taken.seen) == len(large.seen) == 4
+    assert distance(taken.seen, large.seen) <= 1e-6
+
+
+# Ten batches an epoch.
+@pytest.mark.parametrize(
+    ("cycle_len", "size", "after"), [(1, 4, 10), (0.5, 2, 5), (0.3, 2, 3)]
+)
+def test_cycles_that_end_within_an_update(cycle_len, size, after):
+    model = mlp(sgd(gradient_accumulation_steps=size))
+    start = digest(model)
+    with pytest.raises(ValueError) as caught:
+        fit(model, *data(), Taken(), SGDR(0.01, cycle_len=cycle_len))
+    assert str(caught.value) == (
+        "A cycle must end with an update for callbacks that follow it, or its "
+        "last update is still to come. Compile with "
+        "`gradient_accumulation_steps` that divide the batches of a cycle, or "
+        f"without. Received: gradient_accumulation_steps={size}, and cycle 0 "
+        f"ends after {after} batches"
+    )
+    assert digest(model) == start
+    fit(model, *data(), SGDR(0.01, cycle_len=cycle_len))  # nobody follows
+
+
 class Taken(keras.callbacks.Callback):
     """The weights at the end of each cycle."""
 
