@@ -229,14 +229,7 @@ class LRFinder(ParamScheduler):
         if not finite.all():
             losses = losses[: finite.argmin()]
         smoothed = smooth(losses, self.smoothing)
-        lowest = np.minimum.accumulate(smoothed)
-        # A loss may be negative, and that of a trained model near 0: then the
-        # noise from update to update is the scale.
-        noise = (
-            np.median(np.abs(np.diff(losses[:50]))) if len(losses) > 1 else 0
-        )
-        scale = np.maximum(np.abs(lowest), noise)
-        above = smoothed - lowest > (self.stop_factor - 1) * scale
+        above = _diverged(losses, smoothed, self.stop_factor)
         if above.any():
             return losses[: above.argmax() + 1], "diverged"
         if len(losses) == self.num_steps:
@@ -247,6 +240,19 @@ class LRFinder(ParamScheduler):
 
     def _count_batches(self) -> int:
         return self.num_steps * self._batches_per_update
+
+
+def _diverged(
+    losses: np.ndarray, smoothed: np.ndarray, factor: float
+) -> np.ndarray:
+    """Where the smoothed loss is that many times above its lowest value.
+
+    A loss may be negative, and that of a trained model near 0: then the noise
+    from update to update is the scale.
+    """
+    lowest = np.minimum.accumulate(smoothed)
+    noise = np.median(np.abs(np.diff(losses[:50]))) if len(losses) > 1 else 0
+    return smoothed - lowest > (factor - 1) * np.maximum(np.abs(lowest), noise)
 
 
 def _finite(model: keras.Model) -> bool:

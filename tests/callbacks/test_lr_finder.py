@@ -5,10 +5,13 @@ import keras
 import numpy as np
 import pytest
 from helpers import by_hand, data, fit, mlp, sgd, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import ops
 
 from keras_fast.callbacks import LRFinder
-from keras_fast.callbacks.lr_finder import LOOK_EVERY
+from keras_fast.callbacks.lr_finder import LOOK_EVERY, _diverged
+from keras_fast.curves import smooth
 
 
 def test_rates_and_losses():
@@ -57,6 +60,52 @@ def test_divergence_stops():
     assert smoothed[-1] > 4 * smoothed.min()
     assert (smoothed[:-1] <= 4 * np.minimum.accumulate(smoothed[:-1])).all()
     assert len(history.epoch) < 30
+
+
+# Losses as they are far from 0, where noise is small beside them.
+usual = st.lists(st.floats(1, 2), min_size=1, max_size=20).map(np.array)
+factors = st.floats(1, 8)
+fuzzed = settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def diverged(losses, factor=4.0):
+    return _diverged(losses, smooth(losses), factor).tolist()
+
+
+@fuzzed
+@given(usual, factors)
+def test_usual_losses_diverge_by_their_lowest_value(losses, factor):
+    exploding = np.append(losses, 100 * np.arange(1, 30))
+    smoothed = smooth(exploding)
+    lowest = np.minimum.accumulate(smoothed)
+    noise = np.median(np.abs(np.diff(exploding[:50])))
+    far = lowest >= noise
+    wanted = smoothed - lowest > (factor - 1) * lowest
+    got = np.array(diverged(exploding, factor))
+    np.testing.assert_array_equal(got[far], wanted[far])
+    assert not diverged(losses, 2.0)[-1]
+
+
+@fuzzed
+@given(
+    st.lists(st.integers(-100, 100), min_size=1, max_size=60),
+    st.integers(-20, 20),
+    factors,
+)
+def test_the_unit_of_the_loss_does_not_matter(losses, power, factor):
+    losses = np.array(losses, "float64")
+    scaled = losses * 2.0**power
+    assert diverged(losses, factor) == diverged(scaled, factor)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-6, -1e-6, 0.05, -0.05])
+def test_noise_around_0_is_no_divergence(level):
+    rng = np.random.default_rng(3)
+    falling = level - np.r_[np.zeros(40), np.linspace(0, 1, 30)]
+    losses = falling + 0.1 * rng.normal(size=70)
+    assert not any(diverged(losses))
+    # And what explodes from there is noticed.
+    assert diverged(np.append(losses, np.geomspace(1, 1e6, 10)))[-1]
 
 
 def test_a_fit_that_ends_before_the_sweep():
