@@ -6,7 +6,9 @@ PYTHON ?= python3
 # Passed on to pytest: make test ARGS="-k one_cycle".
 ARGS ?=
 # What `make test-torch` runs; with CORE=tests everything.
-CORE ?= tests/test_*.py tests/callbacks tests/layers tests/optimizers tests/training
+CORE ?= tests/test_*.py tests/_files tests/_keras tests/callbacks tests/finder \
+	tests/layers tests/optimizers tests/plots tests/schedules tests/training \
+	tests/transfer
 
 BIN := .venv/bin
 # Two at a time, a file each: models that a file's tests share are built once.

@@ -12,7 +12,7 @@ import _measure as measure
 import keras
 import numpy as np
 
-from keras_fast._held import variables_of
+from keras_fast._keras.held import variables_of
 
 GOAL, LAYERS, REPEATS = 0.020, 1000, 15
 

@@ -15,22 +15,22 @@ from keras_fast import (
     optimizers,
     schedules,
 )
-from keras_fast._io import CorruptFileError, FileVersionError
-from keras_fast.batch_norm import update_batch_norm
+from keras_fast._files.io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
-from keras_fast.data.cache_features import cache_features
-from keras_fast.data.feature_cache import FeatureCache
-from keras_fast.freezing import freeze, freeze_to, unfreeze
+from keras_fast.features.cache import cache_features
+from keras_fast.features.feature_cache import FeatureCache
 from keras_fast.inference.tta import predict_tta
-from keras_fast.layer_groups import layer_groups
-from keras_fast.multipliers import layer_multipliers
-from keras_fast.split_head import split_head
 from keras_fast.training.fine_tune import fine_tune
 from keras_fast.training.fine_tune_history import FineTuneHistory
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
-from keras_fast.training_plan import training_plan
-from keras_fast.weight_decay import decay_weights_only
+from keras_fast.transfer.batch_norm import update_batch_norm
+from keras_fast.transfer.freezing import freeze, freeze_to, unfreeze
+from keras_fast.transfer.groups import layer_groups
+from keras_fast.transfer.multipliers import layer_multipliers
+from keras_fast.transfer.plan import training_plan
+from keras_fast.transfer.split import split_head
+from keras_fast.transfer.weight_decay import decay_weights_only
 
 __version__ = "0.1.0"
 

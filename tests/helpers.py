@@ -135,7 +135,7 @@ def put(model, values):
 
 def _variables(model):
     # Here: a script that does without this library takes its models from here.
-    from keras_fast._live import carried
+    from keras_fast._keras.live import carried
 
     ours = carried(model.optimizer)
     return model.variables + [

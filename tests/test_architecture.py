@@ -14,48 +14,11 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    {
-        "_anneal",
-        "_checks",
-        "_classes",
-        "_fastai_rules",
-        "_table",
-        "curves",
-        "pictures",
-        "plots",
-        "schedules",
-    },
-    {
-        "_array_file",
-        "_batches",
-        "_compiled",
-        "_decoder",
-        "_find_head",
-        "_fit",
-        "_fused",
-        "_gradients",
-        "_held",
-        "_io",
-        "_layer_state",
-        "_live",
-        "_loan",
-        "_outside",
-        "_progress",
-        "_rebind",
-        "_scaled_updates",
-        "_state",
-        "_train_step",
-        "_unwrap",
-        "batch_norm",
-        "freezing",
-        "layer_groups",
-        "multipliers",
-        "split_head",
-        "training_plan",
-        "weight_decay",
-    },
+    {"_checks", "finder", "plots", "schedules"},
+    {"_files", "_keras"},
+    {"transfer"},
     {"layers", "losses", "optimizers"},
-    {"callbacks", "data", "models"},
+    {"callbacks", "data", "features", "models"},
     {"inference", "training"},
     {"__init__"},
 ]
@@ -65,29 +28,16 @@ OPEN_FLOORS = {0, 1}
 PLAIN = {"__future__", "collections.abc", "functools", "math", "typing"}
 # What rooms on floor 0 may import from outside the package.
 OUTSIDE = {
-    "schedules": PLAIN,
-    "_anneal": PLAIN,
     "_checks": PLAIN | {"numbers", "operator"},
-    "curves": PLAIN | {"numpy"},
-    "_fastai_rules": PLAIN | {"bisect", "itertools", "numpy"},
-    "_classes": PLAIN | {"numpy"},
-    "_table": PLAIN | {"html"},
-    "pictures": PLAIN | {"matplotlib", "numpy"},
-    "plots": PLAIN | {"matplotlib", "numpy"},
+    "finder": PLAIN | {"bisect", "itertools", "numpy"},
+    "plots": PLAIN | {"html", "matplotlib", "numpy"},
+    "schedules": PLAIN,
 }
 BACKENDS = ("tensorflow", "jax", "torch")
-# Where it may be imported: in the whole module, or in functions alone.
-BACKENDS_ANYWHERE = {"_gradients"}
-BACKENDS_IN_FUNCTIONS = {
-    "_compiled",
-    "_decoder",
-    "_fused",
-    "_held",
-    "_outside",
-    "_state",
-    "_train_step",
-}
-KERAS_INSIDE = {"_batches", "_fit", "_held", "_rebind", "_state"}
+# Where Keras's inside is known, and backends are named: within functions, or
+# in the whole of one module.
+INSIDE = "_keras"
+BACKENDS_ANYWHERE = "keras_fast._keras.gradients"
 
 MOST_LINES = 300
 MOST_FUNCTION_LINES = 40
@@ -188,11 +138,10 @@ def fault(module, name, where):
     if under(name, "matplotlib") and where == "module":
         return "matplotlib is imported inside functions only"
     if under(name, *BACKENDS) and not (
-        here in BACKENDS_ANYWHERE
-        or (here in BACKENDS_IN_FUNCTIONS and where == "function")
+        module == BACKENDS_ANYWHERE or (here == INSIDE and where == "function")
     ):
         return "no backend is named here"
-    if under(name, "keras.src") and here not in KERAS_INSIDE:
+    if under(name, "keras.src") and here != INSIDE:
         return "the inside of Keras is off limits here"
     if not under(name, *OUTSIDE.get(here, [name])):
         return f"{here} knows {sorted(OUTSIDE[here])} alone"
@@ -275,7 +224,7 @@ def test_the_page_names_every_room():
         ("keras_fast.schedules", "import numpy"),
         ("keras_fast.schedules", "import collections"),
         ("keras_fast.schedules", "from keras import ops"),
-        ("keras_fast.curves", "def f():\n    import keras"),
+        ("keras_fast.finder.rules", "def f():\n    import keras"),
         ("keras_fast.plots", "from matplotlib import pyplot"),
         ("keras_fast.training.x", "try:\n    import matplotlib\nfinally: ..."),
         ("keras_fast.callbacks.x", "def f():\n    import tensorflow as tf"),
@@ -283,13 +232,13 @@ def test_the_page_names_every_room():
             "keras_fast.callbacks.x",
             "import importlib as i\ni.import_module('jax')",
         ),
-        ("keras_fast._state", "import torch"),
-        ("keras_fast.layer_groups", "from keras.src import backend"),
-        ("keras_fast.layer_groups", "import keras\nkeras.src.backend"),
-        ("keras_fast.layer_groups", "from keras import src"),
-        ("keras_fast._checks", "from keras_fast import layer_groups"),
-        ("keras_fast._checks", "def f():\n    from . import layer_groups"),
-        ("keras_fast.curves", "from keras_fast import __version__"),
+        ("keras_fast._keras.state", "import torch"),
+        ("keras_fast.transfer.groups", "from keras.src import backend"),
+        ("keras_fast.transfer.groups", "import keras\nkeras.src.backend"),
+        ("keras_fast.transfer.groups", "from keras import src"),
+        ("keras_fast._checks", "from keras_fast import transfer"),
+        ("keras_fast._checks", "def f():\n    from . import transfer"),
+        ("keras_fast.finder.rules", "from keras_fast import __version__"),
     ],
 )
 def test_the_rules_refuse(module, source):
@@ -307,9 +256,9 @@ def test_the_rules_refuse(module, source):
             "from typing import TYPE_CHECKING\n"
             "if TYPE_CHECKING:\n    from matplotlib.axes import Axes",
         ),
-        ("keras_fast._gradients", "import tensorflow as tf"),
-        ("keras_fast._state", "def f():\n    import torch"),
-        ("keras_fast._rebind", "from keras.src import backend"),
+        ("keras_fast._keras.gradients", "import tensorflow as tf"),
+        ("keras_fast._keras.state", "def f():\n    import torch"),
+        ("keras_fast._keras.rebind", "from keras.src import backend"),
         ("keras_fast.callbacks.x", "from keras_fast import schedules"),
         ("keras_fast.callbacks.x", "import keras\nkeras.ops.abs"),
     ],

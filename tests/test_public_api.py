@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import inspect
 import io
 import pkgutil
 import re
@@ -146,10 +145,12 @@ def test_all_lists_the_public_names_in_order(name):
     assert importlib.import_module(name).__all__ == sorted(PUBLIC[name])
 
 
-def test_layer_groups_is_the_function_though_a_module_has_its_name():
-    assert inspect.isfunction(keras_fast.layer_groups)
-    module = importlib.import_module("keras_fast.layer_groups")
-    assert module.layer_groups is keras_fast.layer_groups
+def test_no_module_is_hidden_by_a_function():
+    root = Path(__file__).parents[1]
+    for path in root.glob("keras_fast/**/[!_]*.py"):
+        folder = ".".join(path.parent.relative_to(root).parts)
+        found = getattr(importlib.import_module(folder), path.stem, None)
+        assert not callable(found), path
 
 
 @pytest.mark.parametrize("name", OBJECTS)

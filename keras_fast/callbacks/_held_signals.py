@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._fit import is_in_a_fit
+from keras_fast._keras.fit import is_in_a_fit
 
 __all__ = ["HeldSignals"]
 

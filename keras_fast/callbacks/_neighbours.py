@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_fast._fit import callbacks_of_this_fit
+from keras_fast._keras.fit import callbacks_of_this_fit
 
 __all__ = ["check_ends", "check_neighbours", "check_rates", "restores_best"]
 

@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from keras_fast._array_file import read_array_file
-from keras_fast._held import optimizers_of, variables_of
-from keras_fast._live import carried
-from keras_fast._unwrap import chain, scope
+from keras_fast._files.array_file import read_array_file
+from keras_fast._keras.held import optimizers_of, variables_of
+from keras_fast._keras.live import carried
+from keras_fast._keras.unwrap import chain, scope
 
 __all__ = [
     "assign",

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import keras
 
-from keras_fast._fit import trains_already
-from keras_fast._held import optimizers_of
-from keras_fast._live import Live
-from keras_fast._unwrap import chain, stateless
+from keras_fast._keras.fit import trains_already
+from keras_fast._keras.held import optimizers_of
+from keras_fast._keras.live import Live
+from keras_fast._keras.unwrap import chain, stateless
 from keras_fast.callbacks._used_rates import makes_its_own, warms_up
 
 __all__ = ["check_schedulable", "optimizer_of", "refuse_twice"]

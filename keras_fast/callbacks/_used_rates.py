@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._unwrap import batches_per_update
+from keras_fast._keras.unwrap import batches_per_update
 
 __all__ = ["check_used", "makes_its_own", "used_rates", "warms_up"]
 

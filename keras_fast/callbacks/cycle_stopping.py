@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_fast._checks import non_negative, one_of, string, whole
-from keras_fast._fit import callbacks_of_this_fit, is_validated
+from keras_fast._keras.fit import callbacks_of_this_fit, is_validated
 from keras_fast.callbacks._neighbours import check_ends
 from keras_fast.callbacks.sgdr import SGDR
 

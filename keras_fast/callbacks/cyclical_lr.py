@@ -4,7 +4,6 @@ from functools import partial
 
 import keras
 
-from keras_fast._anneal import mix
 from keras_fast._checks import (
     at_least,
     between,
@@ -14,6 +13,7 @@ from keras_fast._checks import (
 )
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
 from keras_fast.schedules import triangular
+from keras_fast.schedules.anneal import mix
 
 MODES = ("triangular", "triangular2", "exp_range")
 

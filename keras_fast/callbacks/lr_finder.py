@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from keras_fast._checks import at_least, positive, share, whole
-from keras_fast.callbacks._loss_tape import LossTape, by_update
+from keras_fast._keras.loss_tape import LossTape, by_update
 from keras_fast.callbacks.param_scheduler import ParamScheduler
-from keras_fast.curves import smooth, suggest
+from keras_fast.finder.rules import smooth, suggest
 from keras_fast.plots import plot_lr_find
 from keras_fast.schedules import exponential
 

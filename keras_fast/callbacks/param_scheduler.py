@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_fast._checks import finite, function, known_length, not_empty, whole
-from keras_fast._live import ROWS, attach
-from keras_fast._train_step import follow, leave, unwatch, watch
-from keras_fast._unwrap import batches_per_update, is_eager
+from keras_fast._keras.live import ROWS, attach
+from keras_fast._keras.train_step import follow, leave, unwatch, watch
+from keras_fast._keras.unwrap import batches_per_update, is_eager
 from keras_fast.callbacks._neighbours import check_neighbours
 from keras_fast.callbacks._schedulable import (
     check_schedulable,

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._fit import callbacks_of_this_fit
-from keras_fast._live import attach, values
-from keras_fast._train_step import leave, trace_anew, unwatch, watch
-from keras_fast._unwrap import batches_per_update, innermost, stateless
-from keras_fast.callbacks._loss_tape import ROWS, LossTape, by_update
+from keras_fast._keras.fit import callbacks_of_this_fit
+from keras_fast._keras.live import attach, values
+from keras_fast._keras.loss_tape import ROWS, LossTape, by_update
+from keras_fast._keras.train_step import leave, trace_anew, unwatch, watch
+from keras_fast._keras.unwrap import batches_per_update, innermost, stateless
 from keras_fast.callbacks._schedulable import optimizer_of, refuse_twice
 from keras_fast.callbacks._used_rates import used_rates
 from keras_fast.plots import plot_losses, plot_schedule

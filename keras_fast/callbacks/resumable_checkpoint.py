@@ -6,19 +6,19 @@ from typing import Any
 
 import keras
 
-from keras_fast._array_file import write_array_file
 from keras_fast._checks import one_of, whole
 from keras_fast._checks import path as checked_path
-from keras_fast._fit import begin_at, callbacks_of_this_fit
-from keras_fast._io import discard_unfinished
-from keras_fast._outside import outside
-from keras_fast._state import (
+from keras_fast._files.array_file import write_array_file
+from keras_fast._files.io import discard_unfinished
+from keras_fast._keras.fit import begin_at, callbacks_of_this_fit
+from keras_fast._keras.outside import outside
+from keras_fast._keras.state import (
     build,
     random_seed,
     random_state,
     set_random_state,
 )
-from keras_fast._unwrap import scope
+from keras_fast._keras.unwrap import scope
 from keras_fast.callbacks._held_signals import HeldSignals
 from keras_fast.callbacks._saved import (
     assign,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_fast._checks import at_least, positive, whole
-from keras_fast._fit import callbacks_of_this_fit
+from keras_fast._keras.fit import callbacks_of_this_fit
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
 from keras_fast.schedules import sgdr
 

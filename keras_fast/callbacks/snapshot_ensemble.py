@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._array_file import write_array_file
-from keras_fast._batches import is_one_shot
 from keras_fast._checks import path as checked_path
 from keras_fast._checks import whole
-from keras_fast._fit import callbacks_of_this_fit
-from keras_fast._held import variables_of
-from keras_fast._layer_state import copied, put
+from keras_fast._files.array_file import write_array_file
+from keras_fast._keras.batches import is_one_shot
+from keras_fast._keras.fit import callbacks_of_this_fit
+from keras_fast._keras.held import variables_of
+from keras_fast._keras.layer_state import copied, put
 from keras_fast.callbacks._saved import (
     built,
     check_fits,

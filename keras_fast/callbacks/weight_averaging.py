@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from keras_fast._checks import whole
-from keras_fast._fit import callbacks_of_this_fit
-from keras_fast.batch_norm import batch_norms, update_batch_norm
+from keras_fast._keras.fit import callbacks_of_this_fit
 from keras_fast.callbacks._neighbours import check_ends
 from keras_fast.callbacks._saved import built
+from keras_fast.transfer.batch_norm import batch_norms, update_batch_norm
 
 
 class WeightAveraging(keras.callbacks.Callback):

@@ -1,10 +1,10 @@
 """How does raw data become `(x, y)`, and is it as it should be?"""
 
 from keras_fast.data.aug_transforms import AugTransforms
-from keras_fast.data.load_images import load_images
+from keras_fast.data.batch_plot import show_batch
+from keras_fast.data.loading import load_images
 from keras_fast.data.mixing import mix
-from keras_fast.data.show_batch import show_batch
-from keras_fast.data.verify_images import verify_images
+from keras_fast.data.verification import verify_images
 
 __all__ = [
     "AugTransforms",

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_fast._checks import at_least, between, one_of, share, whole
-from keras_fast._fused import fused
+from keras_fast._keras.fused import fused
 from keras_fast.data._pixels import (
     compose,
     in_pixels,

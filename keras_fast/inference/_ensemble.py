@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_fast._unwrap import scope
+from keras_fast._keras.unwrap import scope
 from keras_fast.inference._draws import sources
 
 __all__ = ["REDUCTIONS", "Ensemble", "ensemble"]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._gradients import gradients
+from keras_fast._keras.gradients import gradients
 from keras_fast.inference._compiled_loss import compiled_loss
 from keras_fast.inference._ends import End, lent
 from keras_fast.inference._meaning import Evidence, Meaning

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._batches import batches
 from keras_fast._checks import no_batch
-from keras_fast._unwrap import scattered
+from keras_fast._keras.batches import batches
+from keras_fast._keras.unwrap import scattered
 
 __all__ = ["outputs"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._batches import batches
+from keras_fast._keras.batches import batches
 
 __all__ = ["predictions"]
 

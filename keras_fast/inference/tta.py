@@ -7,15 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._batches import is_endless
 from keras_fast._checks import between, function, one_of, verbosity, whole
 from keras_fast._checks import model as checked
-from keras_fast._state import (
+from keras_fast._keras.batches import is_endless
+from keras_fast._keras.state import (
     random_state,
     random_state_preserved,
     set_random_state,
 )
-from keras_fast._unwrap import stateless
+from keras_fast._keras.unwrap import stateless
 from keras_fast.inference._ensemble import REDUCTIONS, Ensemble, ensemble
 from keras_fast.inference._outputs import outputs
 

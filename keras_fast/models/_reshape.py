@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._layer_state import take_state
+from keras_fast._keras.layer_state import take_state
 from keras_fast.models._pixels import stretch
 
 __all__ = ["adapt_kernel", "any_size", "with_channels"]

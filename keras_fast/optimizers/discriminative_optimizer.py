@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from keras_fast._checks import non_negative, several, whole
-from keras_fast._scaled_updates import scaled_updates
-from keras_fast.weight_decay import spare, spares_others
+from keras_fast._keras.scaled_updates import scaled_updates
+from keras_fast.transfer.weight_decay import spare, spares_others
 
 REFUSED = {
     "LossScaleOptimizer": "Wrap it the other way round: Keras does so itself "

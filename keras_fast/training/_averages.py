@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._unwrap import innermost
+from keras_fast._keras.unwrap import innermost
 
 __all__ = ["Averages"]
 

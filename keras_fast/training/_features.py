@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_fast._batches import is_one_shot, weighted_batches
+from keras_fast._keras.batches import is_one_shot, weighted_batches
 
 __all__ = ["Features", "NoFeatures", "features"]
 

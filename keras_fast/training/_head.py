@@ -12,13 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._batches import is_one_shot
-from keras_fast._progress import OneBar, heading
-from keras_fast._unwrap import scope
-from keras_fast.batch_norm import batch_norms, update_batch_norm
+from keras_fast._keras.batches import is_one_shot
+from keras_fast._keras.progress import OneBar, heading
+from keras_fast._keras.unwrap import scope
 from keras_fast.callbacks import OneCycle
-from keras_fast.split_head import cut
 from keras_fast.training._features import Features, NoFeatures, features
+from keras_fast.transfer.batch_norm import batch_norms, update_batch_norm
+from keras_fast.transfer.split import cut
 
 __all__ = ["train_head", "validated"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_fast._batches import has_length
 from keras_fast._checks import known_length, shown
-from keras_fast._fit import batches_of_this_fit, flattened
+from keras_fast._keras.batches import has_length
+from keras_fast._keras.fit import batches_of_this_fit, flattened
 from keras_fast.callbacks._neighbours import check_rates
 from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint

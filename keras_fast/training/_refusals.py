@@ -4,17 +4,17 @@ from typing import Any
 
 import keras
 
-from keras_fast._batches import is_one_shot
-from keras_fast._fit import flattened
-from keras_fast._live import attach
-from keras_fast._rebind import check_rebindable
-from keras_fast._unwrap import chain
+from keras_fast._keras.batches import is_one_shot
+from keras_fast._keras.fit import flattened
+from keras_fast._keras.live import attach
+from keras_fast._keras.rebind import check_rebindable
+from keras_fast._keras.unwrap import chain
 from keras_fast.callbacks._neighbours import restores_best
 from keras_fast.callbacks._schedulable import check_schedulable
 from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.weight_averaging import WeightAveraging
-from keras_fast.layer_groups import UnknownOrder, can_train, default_groups
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
+from keras_fast.transfer.groups import UnknownOrder, can_train, default_groups
 
 __all__ = ["check_ends", "check_model", "check_optimizer"]
 

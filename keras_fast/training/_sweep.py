@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_fast._live import attach
-from keras_fast._unwrap import innermost
+from keras_fast._keras.live import attach
+from keras_fast._keras.unwrap import innermost
 
 __all__ = ["keep", "reuse"]
 

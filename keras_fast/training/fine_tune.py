@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_fast._batches import without_validation
 from keras_fast._checks import (
     at_least,
     between,
@@ -17,13 +16,11 @@ from keras_fast._checks import (
     positive,
     whole,
 )
-from keras_fast._rebind import averaged_updates
-from keras_fast._scaled_updates import scaled_updates
-from keras_fast._train_step import trace_anew
-from keras_fast._unwrap import innermost
-from keras_fast.freezing import freeze_to, unfreeze
-from keras_fast.layer_groups import can_train, default_groups, say_head
-from keras_fast.multipliers import layer_multipliers
+from keras_fast._keras.batches import without_validation
+from keras_fast._keras.rebind import averaged_updates
+from keras_fast._keras.scaled_updates import scaled_updates
+from keras_fast._keras.train_step import trace_anew
+from keras_fast._keras.unwrap import innermost
 from keras_fast.training._averages import Averages
 from keras_fast.training._features import NoFeatures
 from keras_fast.training._head import train_head, validated
@@ -40,6 +37,9 @@ from keras_fast.training._refusals import (
     check_optimizer,
 )
 from keras_fast.training.fine_tune_history import FineTuneHistory
+from keras_fast.transfer.freezing import freeze_to, unfreeze
+from keras_fast.transfer.groups import can_train, default_groups, say_head
+from keras_fast.transfer.multipliers import layer_multipliers
 
 __all__ = ["fine_tune"]
 

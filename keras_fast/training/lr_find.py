@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
-from keras_fast._batches import is_one_shot
 from keras_fast._checks import compiled, given, no_batch, verbosity, whole
-from keras_fast._fit import flattened
-from keras_fast._progress import OneBar
-from keras_fast._state import preserved
-from keras_fast._unwrap import batches_per_update
+from keras_fast._keras.batches import is_one_shot
+from keras_fast._keras.fit import flattened
+from keras_fast._keras.progress import OneBar
+from keras_fast._keras.state import preserved
+from keras_fast._keras.unwrap import batches_per_update
 from keras_fast.callbacks import (
     LRFinder,
     ResumableCheckpoint,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_fast._checks import compiled, function, positive, several, whole
-from keras_fast._fit import flattened
+from keras_fast._keras.fit import flattened
 from keras_fast.callbacks import ResumableCheckpoint
 from keras_fast.training._phases import (
     OneCycleBetween,

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_fast.callbacks import LRFinder
 from keras_fast.callbacks.lr_finder import LOOK_EVERY, _diverged
-from keras_fast.curves import smooth
+from keras_fast.finder.rules import smooth
 
 
 def test_rates_and_losses():

@@ -20,7 +20,7 @@ FORGED = {
         "builtins", "function", "mkdir", registered_name="os"
     ),
     "ours": lambda canary: config_of(
-        "keras_fast._io", "write_file", {"path": str(canary)}
+        "keras_fast._files.io", "write_file", {"path": str(canary)}
     ),
     "switch": lambda canary: config_of(
         "keras.config", "enable_unsafe_deserialization", {}

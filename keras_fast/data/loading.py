@@ -1,0 +1,163 @@
+"""How do files of images become what a model was trained on?"""
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_fast._checks import one_of, whole
+from keras_fast._keras.decoder import decoded, resized
+
+__all__ = ["load_images"]
+
+Color = tuple[int, int, int]
+COLOR_MODES = {"rgb": 3, "grayscale": 1}
+# Of a camera that was held otherwise: mirror left to right, quarter turns.
+ORIENTATIONS = {
+    2: (True, 0),
+    3: (False, 2),
+    4: (True, 2),
+    5: (True, 1),
+    6: (False, 3),
+    7: (True, 3),
+    8: (False, 1),
+}
+ORIENTATION = 0x0112  # EXIF's tag
+
+
+def load_images(
+    paths: Iterable[str | os.PathLike],
+    size: int | tuple[int, int],
+    *,
+    color_mode: str = "rgb",
+    background: Color | None = None,
+    upright: bool = False,
+) -> np.ndarray:
+    """Load images as `keras.utils.image_dataset_from_directory` does.
+
+    The pixels are the same, bit for bit. `keras.utils.load_img` with a
+    `target_size` is not: it takes the nearest pixel where that function
+    interpolates, and a model that was trained on the one loses accuracy on the
+    other. So use this function to predict, or for training and prediction.
+
+    The formats are BMP, GIF (the first frame), JPEG, PNG and WebP. Grayscale
+    images become RGB, 16 bits become 8 and CMYK becomes RGB, as in training.
+    Keras ignores transparency, which often turns transparent pixels black, and
+    the EXIF orientation of photos. `background` and `upright` take care of
+    them; then load the training data with this function too.
+
+    Args:
+        paths: The files.
+        size: Height and width in pixels, or one number for both. The aspect
+            ratio is not kept.
+        color_mode: `"rgb"` or `"grayscale"`, for which TensorFlow takes PNG
+            and JPEG, but not CMYK.
+        background: Color, as (255, 255, 255) for white, that transparent
+            images are laid on. None ignores transparency.
+        upright: Whether to turn photos as their EXIF orientation says.
+
+    Returns:
+        Pixels from 0 to 255, (n, height, width, channels) float32, in the
+        order of `paths`.
+
+    Raises:
+        ValueError: There is no path, or a file can't be read or decoded.
+
+    Examples:
+        >>> keras.utils.save_img("cat.png", np.full((40, 50, 3), 99.0))
+        >>> images = keras_fast.data.load_images(["cat.png"], 32)
+        >>> images.shape, images.dtype
+        ((1, 32, 32, 3), dtype('float32'))
+    """
+    channels = COLOR_MODES[one_of("color_mode", color_mode, [*COLOR_MODES])]
+    height, width = _size(size)
+    color = None if background is None else _color(background)
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(
+            "`paths` must be a list of paths. Pass one as [path]. "
+            f"Received: paths={paths!r}"
+        )
+    images = [
+        resized(_pixels(Path(path), channels, color, upright), (height, width))
+        for path in paths
+    ]
+    if not images:
+        raise ValueError(
+            "`paths` must have at least one path. Check the pattern that "
+            "found them. Received: paths of no file"
+        )
+    return np.stack(images)
+
+
+def _pixels(
+    path: Path, channels: int, color: np.ndarray | None, upright: bool
+) -> Any:
+    try:
+        content = path.read_bytes()
+        pixels = decoded(content, channels)
+        if color is not None:
+            pixels = _on_background(content, pixels, channels, color)
+        return _turned(content, pixels) if upright else pixels
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`paths` must be image files that exist and that TensorFlow can "
+            "decode. Check the path; `keras_fast.data.verify_images(folder)` "
+            f"lists damaged files. Received: {os.fspath(path)!r} ({error})"
+        ) from error
+
+
+def _on_background(
+    content: bytes, pixels: Any, channels: int, color: np.ndarray
+) -> Any:
+    """The image on a color, if it has transparency at all."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        if not image.has_transparency_data:
+            return pixels
+        rgba = np.asarray(image.convert("RGBA"), np.float32)
+    opacity = rgba[..., 3:] / 255
+    laid = opacity * rgba[..., :3] + (1 - opacity) * color
+    if channels == 1:  # the luma of JPEG, as TensorFlow's
+        laid = laid @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    return laid
+
+
+def _turned(content: bytes, pixels: Any) -> Any:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        orientation = image.getexif().get(ORIENTATION, 1)
+    mirrored, quarters = ORIENTATIONS.get(orientation, (False, 0))
+    pixels = np.asarray(pixels)
+    pixels = pixels[:, ::-1] if mirrored else pixels
+    return np.rot90(pixels, quarters)
+
+
+def _size(size: Any) -> tuple[int, int]:
+    if not isinstance(size, tuple | list):
+        return whole("size", size), whole("size", size)
+    if len(size) != 2:
+        raise ValueError(
+            "`size` must be one number, or height and width. Pass e.g. "
+            f"(224, 224). Received: size={size!r}"
+        )
+    return whole("size", size[0]), whole("size", size[1])
+
+
+def _color(background: Any) -> np.ndarray:
+    color = np.asarray(background)
+    if (
+        color.shape != (3,)
+        or color.dtype.kind not in "iuf"
+        or not ((color >= 0) & (color <= 255)).all()
+    ):
+        raise ValueError(
+            "`background` must be red, green and blue, each from 0 to 255. "
+            "Pass (255, 255, 255) for white. "
+            f"Received: background={background!r}"
+        )
+    return color.astype(np.float32)

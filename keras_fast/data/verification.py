@@ -1,0 +1,147 @@
+"""Which pictures in a folder would stop a training?"""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from keras_fast._checks import shown, whole
+from keras_fast._keras.decoder import decoding_error
+
+__all__ = ["verify_images"]
+
+# What `keras.utils.image_dataset_from_directory` takes up, by name.
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+# What it can decode, whatever the name.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+
+
+def verify_images(
+    directory: str | os.PathLike, *, max_pixels: int = 50_000_000
+) -> dict[Path, str]:
+    """Find the pictures in a folder that can't be loaded, and say why.
+
+    Looked at is what `keras.utils.image_dataset_from_directory` takes up:
+    bmp, gif, jpeg, jpg and png, in all folders within. What is not in the
+    result it can load as RGB, whatever the name says it is. A picture that is
+    too large is told by its header and not decoded. Nothing is changed: what
+    to do with a file is up to you.
+
+    Args:
+        directory: The folder.
+        max_pixels: Refuse larger pictures. Decoding takes 3 bytes a pixel,
+            and a file of some kilobytes can hold any number of them.
+
+    Returns:
+        The reason for each bad file, by its path, in sorted order; empty if
+        all are good.
+
+    Raises:
+        ValueError: There is no such folder, or no picture in it.
+
+    Warns:
+        UserWarning: Good pictures have transparent pixels. Keras ignores
+            transparency, and shows the color that is stored behind it, often
+            black. `load_images(..., background=...)` lays them on a color.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> pixels = np.zeros((8, 8, 3))
+        >>> keras.utils.save_img("good.png", pixels)
+        >>> _ = Path("bad.jpg").write_bytes(b"no picture")
+        >>> for path, reason in keras_fast.data.verify_images(".").items():
+        ...     print(path, "-", reason)
+        bad.jpg - is none of BMP, GIF, JPEG, PNG, WEBP
+
+    Reference:
+
+    - fastai 2.8, `verify_images`
+    """
+    whole("max_pixels", max_pixels)
+    if not os.path.isdir(directory):
+        raise ValueError(
+            "`directory` must be a folder. Check the path. "
+            f"Received: directory={os.fspath(directory)!r}"
+        )
+    paths = sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(directory)
+        for name in names
+        if name.lower().endswith(EXTENSIONS)
+    )
+    if not paths:
+        raise ValueError(
+            f"`directory` must have a file of {', '.join(EXTENSIONS)} in it. "
+            "Check the path, and convert what is of another kind. "
+            f"Received: directory={os.fspath(directory)!r}"
+        )
+    reasons = {path: _reason(path, max_pixels) for path in paths}
+    good = [path for path, reason in reasons.items() if reason is None]
+    _warn(list(filter(_is_transparent, good)), len(good))
+    return {path: reason for path, reason in reasons.items() if reason}
+
+
+def _warn(transparent: list[Path], num_good: int) -> None:
+    if not transparent:
+        return
+    warnings.warn(
+        f"{len(transparent)} of {num_good} good pictures have transparent "
+        "pixels, which Keras's loader shows in the color behind them, often "
+        "black. Load them with `keras_fast.data.load_images(paths, size, "
+        "background=(255, 255, 255))`. Received: "
+        f"{shown([path.name for path in transparent])}",
+        stacklevel=3,
+    )
+
+
+def _is_transparent(path: Path) -> bool:
+    """Whether a good picture has a pixel that is not opaque."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if not image.has_transparency_data:
+                return False
+            opacity = np.asarray(image.convert("RGBA"))[..., 3]
+    # What Pillow can't decode and TensorFlow can is none of our business.
+    except Exception:
+        return False
+    return bool(opacity.min() < 255)
+
+
+def _reason(path: Path, max_pixels: int) -> str | None:
+    if not path.is_file():  # a pipe would be read for ever
+        return "is no file"
+    try:
+        return _too_large(path, max_pixels) or decoding_error(path.read_bytes())
+    except OSError as error:
+        return f"can't be read: {error}"
+
+
+def _too_large(path: Path, max_pixels: int) -> str | None:
+    """Whether its header says so; or what is wrong with the header."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                # TensorFlow reads all frames of these, at a byte a pixel.
+                animated = image.format in ("GIF", "WEBP")
+                frames = getattr(image, "n_frames", 1) if animated else 1
+    except UnidentifiedImageError:
+        return f"is none of {', '.join(FORMATS)}"
+    except Image.DecompressionBombError as error:
+        return str(error)
+    except OSError:
+        raise
+    # What a damaged header raises can be anything.
+    except Exception as error:
+        return f"has a damaged header: {error}"
+    if width * height > max_pixels:
+        return f"has {width} x {height} pixels, more than {max_pixels}"
+    if frames * width * height > 3 * max_pixels:
+        return f"has {frames} frames of {width} x {height} pixels, too many"
+    return None

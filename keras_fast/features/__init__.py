@@ -1,0 +1,1 @@
+"""The cache of what a frozen network computes."""

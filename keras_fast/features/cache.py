@@ -1,0 +1,221 @@
+"""Run a frozen body once, and train its head on what it said."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+
+from keras_fast._checks import model as checked_model
+from keras_fast._checks import verbosity, whole
+from keras_fast._files.io import CorruptFileError, to_json
+from keras_fast._keras.batches import is_endless, is_one_shot
+from keras_fast._keras.progress import counted
+from keras_fast.features.batches import batches, is_arrays
+from keras_fast.features.build import Batch, build
+from keras_fast.features.feature_cache import FeatureCache
+from keras_fast.features.fingerprint import (
+    batch_digest,
+    body_fingerprint,
+    data_fingerprint,
+)
+from keras_fast.features.manifest import VERSION
+
+__all__ = ["cache_features"]
+
+
+def cache_features(
+    body: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    directory: str | os.PathLike,
+    num_views: int = 1,
+    batch_size: int = 64,
+    key: str | None = None,
+    verbose: int | str = 0,
+) -> FeatureCache:
+    """Run a frozen body over data once, and keep what it says on the disk.
+
+    A second call with the same body and data reads the files: what they were
+    made of is part of their folder's name, by content. That is the layers,
+    their weights and dtypes, the data, `num_views`, the backend and the
+    versions of Keras and of the format. Anything else is computed beside it.
+
+    A call that was interrupted is taken up where it ended. What is damaged is
+    found, said in a warning, and made anew. If another process is at the same
+    features, this one waits for them.
+
+    Arrays are known by their bytes. Other data are read once more beforehand,
+    without the body, and have to be the same each time; `key` spares that.
+
+    Args:
+        body: The model that makes features, as `split_head` returns it.
+        x: Data, whatever `fit()` takes, with an end. All of it is read.
+        y: Labels, if `x` is arrays: one array, of any numbers.
+        directory: Where the folders of features are. It is made if need be.
+        num_views: How often to pass over the data. With more than one, the
+            body runs as in `fit()`, with the augmentation in it at work; data
+            may give other pictures each time. Each epoch trains on the next
+            view.
+        batch_size: Rows in a batch, if `x` is arrays.
+        key: Stands for what can't be known by content: data that differ each
+            time or can be read only once, layers and functions of your own.
+            Pass another one when these change.
+        verbose: `"auto"` or 1 shows a progress bar for each view, as in
+            `predict()`.
+
+    Returns:
+        A `FeatureCache`.
+
+    Raises:
+        ValueError: The data or the code of the body can be told by a `key`
+            alone; the data differ from pass to pass, have no row, or labels
+            that are no array; with several views, the body is not frozen.
+        OSError: A file could not be written. The message says how many bytes
+            it needs; what there was is there still.
+
+    Examples:
+        >>> body, head = keras_fast.split_head(model)
+        >>> cache = keras_fast.cache_features(body, x, y, directory="cache")
+        >>> features, labels = cache.arrays()
+        >>> features.shape, labels.shape
+        ((32, 8), (32, 1))
+
+    Reference:
+
+    - fastai 0.7, `ConvLearner.pretrained(..., precompute=True)`
+    """
+    checked_model(body)
+    num_views = whole("num_views", num_views)
+    batch_size = whole("batch_size", batch_size)
+    verbosity(verbose)
+    _check_data(x, y, num_views, key)
+    _check_body(body, num_views)
+    content = data_fingerprint(x, y, key)
+    made_of = {
+        **body_fingerprint(body, key),
+        "data": content,
+        "key": key,
+        "num_views": num_views,
+        "format": VERSION,
+    }
+    name = hashlib.sha256(to_json(made_of)).hexdigest()
+    folder = Path(directory) / name[:32]
+    try:
+        return FeatureCache(folder)
+    except (CorruptFileError, FileNotFoundError):
+        digests = content if isinstance(content, list) else None
+        number = _number(x, batch_size, digests)
+        passes = (
+            _compared(
+                counted(batches(x, y, batch_size), number, verbose), digests
+            )
+            for _ in range(num_views)
+        )
+        build(folder, name, passes, num_views, _extract(body, num_views))
+    return FeatureCache(folder)
+
+
+def _number(x: Any, batch_size: int, digests: list[str] | None) -> int | None:
+    """Batches in a view, None if unknown."""
+    if is_arrays(x):
+        return -(-len(keras.tree.flatten(x)[0]) // batch_size)
+    return None if digests is None else len(digests)
+
+
+def _extract(body: keras.Model, num_views: int) -> Callable[[Any], np.ndarray]:
+    if num_views == 1:
+        return body.predict_on_batch
+    return _AsInTraining(body).predict_on_batch
+
+
+class _AsInTraining(keras.Model):
+    """A model whose random layers are at work, though nothing trains."""
+
+    def __init__(self, body: keras.Model) -> None:
+        super().__init__(name=f"{body.name}_views")
+        self.body = body
+
+    def call(self, inputs: Any) -> Any:
+        return self.body(inputs, training=True)
+
+
+def _compared(
+    given: Iterator[Batch], digests: list[str] | None
+) -> Iterator[Batch]:
+    """Batches that are what they were when they were hashed."""
+    if digests is None:
+        yield from given
+        return
+    count = 0
+    for count, batch in enumerate(given, start=1):
+        if count > len(digests) or batch_digest(batch) != digests[count - 1]:
+            _differs(count)
+        yield batch
+    if count != len(digests):
+        _differs(count)
+
+
+def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
+    if key is not None and not isinstance(key, str):
+        raise TypeError(f"`key` must be a string. Received: key={key!r}")
+    if is_arrays(x):
+        return
+    if y is not None:
+        raise ValueError(
+            "`y` must be None unless `x` is arrays. Let `x` give pairs of "
+            f"inputs and labels. Received: x={type(x).__name__}, "
+            f"y={type(y).__name__}"
+        )
+    if not hasattr(x, "__iter__"):
+        raise TypeError(
+            "`x` must be data as `fit()` takes them. Pass arrays or a "
+            f"`tf.data.Dataset`. Received: x={x!r}"
+        )
+    if is_endless(x):
+        raise ValueError(
+            "`x` must have an end. Leave out `repeat()`. Received: "
+            f"x={type(x).__name__}"
+        )
+    once = is_one_shot(x)
+    if once and num_views > 1:
+        raise ValueError(
+            "`x` must be data that can be passed over several times for "
+            f"several views. Received: x={x!r}, num_views={num_views}"
+        )
+    if key is None and (once or num_views > 1):
+        raise ValueError(
+            "`key` must be given: data that can be read only once, or differ "
+            "from view to view, can't be told from others. Pass a string, "
+            "and another one for other data. Received: "
+            f"x={type(x).__name__}, num_views={num_views}, key=None"
+        )
+
+
+def _check_body(body: keras.Model, num_views: int) -> None:
+    # A subclassed model cannot say.
+    outputs = getattr(body, "outputs", [None])
+    if len(outputs) != 1:
+        raise ValueError(
+            "`body` must have one output. Split the model where there is one. "
+            f"Received: body={body.name} with {len(outputs)} outputs"
+        )
+    if num_views > 1 and body.trainable_variables:
+        raise ValueError(
+            "`body` must be frozen for several views: it runs as in `fit()`. "
+            "Call `freeze(model)` before `split_head(model)`. Received: "
+            f"body={body.name} with {len(body.trainable_variables)} variables "
+            "that train"
+        )
+
+
+def _differs(number: int) -> NoReturn:
+    raise ValueError(
+        "`x` must give the same batches each time. Take out the shuffling, or "
+        "pass a `key` that stands for the data. Received: batch "
+        f"{number} differs from what it was"
+    )

@@ -1,0 +1,1 @@
+"""Where on a loss curve is a good rate? Plain functions of two arrays."""

@@ -1,0 +1,180 @@
+"""Where in a picture is what the model sees?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_fast._checks import model as checked
+from keras_fast.inference._ends import end
+from keras_fast.inference._heatmaps import heatmaps
+from keras_fast.inference._layers import conv_layer
+from keras_fast.models._checks import channels_last
+from keras_fast.plots.images import plot_pictures
+from keras_fast.plots.labels import class_name
+
+__all__ = ["GradCAM", "grad_cam"]
+
+ops = keras.ops
+AT_ONCE = 32
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GradCAM:
+    """Where in each picture a class is seen.
+
+    Args:
+        heatmaps: From 0 to 1, (n, height, width) float32. The largest of
+            each picture is 1, unless nothing speaks for the class.
+        images: The pictures, (n, height, width, channels).
+        classes: The class that was looked for in each, (n,) int64.
+
+    Examples:
+        >>> from keras_fast.inference import GradCAM
+        >>> heatmaps = np.random.default_rng(0).uniform(size=(2, 8, 8))
+        >>> result = GradCAM(heatmaps, np.zeros((2, 8, 8, 3)), np.array([0, 1]))
+        >>> axes = result.plot(class_names=["cat", "dog"])
+    """
+
+    heatmaps: np.ndarray
+    images: np.ndarray
+    classes: np.ndarray
+
+    def __repr__(self) -> str:
+        height, width = self.images.shape[1:3]
+        return f"GradCAM({len(self.images)} images of {height} x {width})"
+
+    def plot(self, class_names: Sequence[str] | None = None) -> Any:
+        """Draw the heatmaps over the pictures; return the `Axes`, (n,)."""
+        titles = [class_name(index, class_names) for index in self.classes]
+        return plot_pictures(self.images, titles, self.heatmaps)
+
+
+def grad_cam(
+    model: keras.Model,
+    images: ArrayLike,
+    *,
+    layer: str | keras.layers.Layer | None = None,
+    class_index: int | ArrayLike | None = None,
+) -> GradCAM:
+    """Show where in each picture the model sees a class.
+
+    Each feature map of a layer is weighted with the mean gradient of the
+    class's score by that map; where their sum is above 0 is what speaks for
+    the class. The score is taken before a softmax or sigmoid that ends a
+    functional or Sequential model, however it is written. Of a model with one
+    output for two classes, what speaks for class 0 speaks against class 1.
+
+    Small images give few fields of heat: at 96 pixels the maps of most
+    networks are 3 x 3. A model that takes images of any size is given them
+    enlarged, so that its maps are at least 7 x 7; the class is the one that it
+    predicts for the images as they are.
+
+    Args:
+        model: A model from pictures to one number for each class, compiled
+            or not. Nothing in it changes.
+        images: Pictures as the model takes them, (n, height, width,
+            channels). For a model with several inputs all of them, as
+            `predict()` takes them; one has four axes, and the others are
+            handed on.
+        layer: Whose feature maps, or its name, in nested models too. None is
+            the last convolution, or what keeps its places behind it. Of a
+            transformer that is at most what makes its patches: put a
+            `keras.layers.Reshape` to (height, width, channels) behind a
+            block, and pass that.
+        class_index: The class to look for: one for all pictures, or (n,).
+            None is the class predicted for each.
+
+    Returns:
+        A `GradCAM`.
+
+    Raises:
+        ValueError: There is no such layer, or it has no feature maps; an
+            argument is out of its range; the class that one output predicts
+            is not known; or a subclassed model ends in a softmax or sigmoid
+            so sure that its gradient is 0.
+
+    Examples:
+        >>> cnn = keras.Sequential(
+        ...     [
+        ...         keras.Input((16, 16, 3)),
+        ...         keras.layers.Conv2D(4, 3, activation="relu"),
+        ...         keras.layers.GlobalAveragePooling2D(),
+        ...         keras.layers.Dense(2, activation="softmax"),
+        ...     ]
+        ... )
+        >>> pictures = np.random.default_rng(0).uniform(size=(5, 16, 16, 3))
+        >>> result = keras_fast.inference.grad_cam(cnn, pictures, class_index=1)
+        >>> result.heatmaps.shape
+        (5, 16, 16)
+
+    Reference:
+
+    - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391)
+    """
+    channels_last()
+    if not checked(model).built:
+        raise ValueError(
+            "`model` must be built. Train it, load its weights or give it an "
+            f"Input first. Received: model={model.name} (not built)"
+        )
+    inputs, place = _inputs(images)
+    pictures = keras.tree.flatten(inputs)[place]
+    source = conv_layer(model, layer)
+    last = end(model)
+    wanted = _wanted(class_index, len(pictures))
+    parts = []
+    for start in range(0, len(pictures), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        batch = keras.tree.map_structure(lambda a, rows=rows: a[rows], inputs)
+        parts.append(heatmaps(model, last, source, batch, place, wanted[rows]))
+    heat, classes = map(np.concatenate, zip(*parts, strict=True))
+    return GradCAM(heat, pictures, classes)
+
+
+def _wanted(class_index: Any, number: int) -> np.ndarray:
+    """The class to look for in each picture, -1 for the predicted one."""
+    if class_index is None:
+        return np.full(number, -1)
+    found = np.asarray(class_index)
+    if (
+        found.dtype.kind not in "iu"
+        or found.shape not in ((), (number,))
+        or (found < 0).any()
+    ):
+        raise ValueError(
+            "`class_index` must be one class, or one for each picture. Pass "
+            "whole numbers of 0 or more, or None for those predicted. "
+            f"Received: class_index={class_index!r}"
+        )
+    return np.broadcast_to(found, number).astype(np.int64)
+
+
+def _inputs(images: Any) -> tuple[Any, int]:
+    """Arrays as the model takes them, and which of them are pictures."""
+    several = isinstance(images, list | tuple) and any(
+        np.ndim(part) != 3 for part in images
+    )
+    if not (several or isinstance(images, Mapping)):
+        images = np.asarray(ops.convert_to_numpy(images))
+    inputs = keras.tree.map_structure(_array, images)
+    parts = keras.tree.flatten(inputs)
+    places = [i for i, part in enumerate(parts) if part.ndim == 4]
+    lengths = {len(part) if part.ndim else 0 for part in parts}
+    if len(places) == 1 and len(lengths) == 1 and 0 not in lengths:
+        return inputs, places[0]
+    raise ValueError(
+        "`images` must be pictures, (n, height, width, channels). Pass one as "
+        "images[None]; to a model with several inputs all of them, of one "
+        "length and one of them pictures. Received: "
+        f"images of shape {keras.tree.map_structure(np.shape, inputs)}"
+    )
+
+
+def _array(part: Any) -> np.ndarray:
+    if isinstance(part, np.ndarray | str | bytes):
+        return np.asarray(part)
+    return np.asarray(ops.convert_to_numpy(part))

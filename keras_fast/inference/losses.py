@@ -1,0 +1,178 @@
+"""Which samples does the model get most wrong?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._checks import compiled, whole
+from keras_fast.inference._compiled_loss import compiled_loss, sample_losses
+from keras_fast.inference._meaning import Evidence, Meaning
+from keras_fast.inference._predictions import predictions
+from keras_fast.plots.images import one_picture_each, plot_pictures
+from keras_fast.plots.labels import class_name, names_of
+from keras_fast.plots.table import as_html
+
+__all__ = ["TopLosses", "top_losses"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TopLosses:
+    """The samples of the largest or smallest losses, in that order.
+
+    Args:
+        indices: Which samples of the pass over the data, (k,) int64.
+        losses: Their losses, (k,) float64.
+        inputs: Their inputs, arrays (k, ...) in the structure of the data.
+        labels: Their labels as the data has them, (k, ...).
+        outputs: What the model gave, (k, ...) float64.
+        probabilities: Of each class, (k, ..., classes) float64; two columns
+            where the model has one output for two classes. Logits have been
+            through the softmax or sigmoid that the loss implies. None where
+            the model is no classifier.
+        predicted: The most probable class, (k, ...) int64; where each class
+            counts by itself, as with several sigmoids, whether it is there,
+            (k, classes) bool. None where the model is no classifier.
+        class_names: Names of the classes, or None.
+
+    Examples:
+        >>> worst = keras_fast.inference.top_losses(model, x, y, k=3)
+        >>> worst.losses.shape, worst.inputs.shape
+        ((3,), (3, 4))
+    """
+
+    indices: np.ndarray
+    losses: np.ndarray
+    inputs: Any
+    labels: np.ndarray
+    outputs: np.ndarray
+    probabilities: np.ndarray | None
+    predicted: np.ndarray | None
+    class_names: list[str] | None
+
+    def __repr__(self) -> str:
+        losses = ", ".join(f"{loss:.3g}" for loss in self.losses[:3])
+        rest = ", ..." if len(self.losses) > 3 else ""
+        return f"TopLosses({len(self.losses)} samples, losses {losses}{rest})"
+
+    def _repr_html_(self) -> str:
+        return as_html([self._row(i) for i in range(len(self.losses))])
+
+    def plot(self) -> Any:
+        """Draw the pictures and return the matplotlib `Axes`, (k,).
+
+        Above each: the predicted class and its probability, the true class
+        and the loss.
+        """
+        titles = [self._title(i) for i in range(len(self.losses))]
+        return plot_pictures(one_picture_each(self.inputs), titles)
+
+    def _row(self, i: int) -> dict[str, Any]:
+        if self.predicted is None:
+            name = class_name(self.outputs[i], None)
+        else:
+            name = class_name(self.predicted[i], self.class_names)
+            if self.predicted.ndim == 1 and self.probabilities is not None:
+                name += f" ({self.probabilities[i].max():.0%})"
+        return {
+            "index": self.indices[i],
+            "predicted": name,
+            "actual": class_name(self.labels[i], self.class_names),
+            "loss": f"{self.losses[i]:.3g}",
+        }
+
+    def _title(self, i: int) -> str:
+        row = self._row(i)
+        del row["index"]
+        return "\n".join(f"{name}: {value}" for name, value in row.items())
+
+
+def top_losses(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    k: int = 9,
+    largest: bool = True,
+    class_names: Sequence[str] | None = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    verbose: int | str = 0,
+) -> TopLosses:
+    """Find the samples of the largest loss, and what the model says of them.
+
+    The loss is the one that the model is compiled with, of each sample by
+    itself: neither weights nor penalties of layers count. Inputs, labels and
+    outputs come from one pass over the data, so they belong together also
+    where it is shuffled or augmented. No more than `k` samples and one batch
+    are held.
+
+    Args:
+        model: A compiled model with one output. Nothing in it changes.
+        x: Data, whatever `fit()` takes.
+        y: Labels, as in `fit()`.
+        k: How many samples; all if there are fewer.
+        largest: Whether to find the largest losses or the smallest. NaN is
+            larger than any. Of equal losses the first comes first.
+        class_names: Names of the classes, for the plot; `x.class_names` if
+            there are such.
+        batch_size: As in `predict()`.
+        steps: Number of batches; all if None.
+        verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
+
+    Returns:
+        A `TopLosses`.
+
+    Raises:
+        ValueError: The model is not compiled, has several outputs or losses,
+            or outputs that its loss takes for something else, as logits for
+            probabilities; or there are no labels, no data, or no end to it.
+
+    Examples:
+        >>> worst = keras_fast.inference.top_losses(model, x, y, k=3)
+        >>> bool(worst.losses[0] >= worst.losses[1] >= worst.losses[2])
+        True
+
+    Reference:
+
+    - fastai 2.8, `Interpretation.top_losses`
+    """
+    loss = compiled_loss(compiled(model))
+    k = whole("k", k)
+    known = Evidence(model, loss)
+    samples: list[tuple] = []  # place, index, loss, arrays
+    seen = 0
+    how = {"batch_size": batch_size, "steps": steps, "verbose": verbose}
+    for batch in predictions(model, x, y, **how):
+        known.see(*batch[1:])
+        losses = sample_losses(loss, *batch[1:])
+        sizes = np.nan_to_num(losses, nan=np.inf)  # which makes inf finite
+        places = -sizes if largest else sizes
+        for i in np.argsort(places, kind="stable")[:k]:
+            arrays = keras.tree.map_structure(lambda a, i=i: a[i].copy(), batch)
+            samples.append((places[i], seen + i, losses[i], arrays))
+        samples = sorted(samples, key=lambda sample: sample[:2])[:k]
+        seen += len(losses)
+    return _result(known.meaning(), samples, names_of(x, class_names))
+
+
+def _result(
+    meaning: Meaning, samples: list[tuple], names: list[str] | None
+) -> TopLosses:
+    _, indices, losses, arrays = zip(*samples, strict=True)
+    inputs, labels, outputs = (
+        keras.tree.map_structure(lambda *values: np.stack(values), *part)
+        for part in zip(*arrays, strict=True)
+    )
+    return TopLosses(
+        np.array(indices),
+        np.array(losses),
+        inputs,
+        labels,
+        outputs,
+        meaning.probabilities(outputs),
+        meaning.predicted(outputs),
+        names,
+    )

@@ -1,0 +1,1 @@
+"""Which layers are there, which of them train, and how?"""

@@ -1,0 +1,157 @@
+"""Which layers train?"""
+
+import itertools
+
+import keras
+
+from keras_fast._checks import model as checked_model
+from keras_fast._checks import whole
+from keras_fast._keras.rebind import check_rebindable, rebind
+from keras_fast._keras.train_step import trace_anew
+from keras_fast.transfer.groups import (
+    Groups,
+    can_train,
+    checked_groups,
+    default_groups,
+    frozen_by_lora,
+    say_head,
+)
+
+__all__ = ["NORMALIZATION", "freeze", "freeze_to", "unfreeze"]
+
+NORMALIZATION = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+
+
+def freeze_to(
+    model: keras.Model,
+    group: int,
+    groups: Groups | None = None,
+    *,
+    train_batchnorm: bool = False,
+) -> None:
+    """Freeze all groups before `group` and let the others train.
+
+    Takes effect at once, on a compiled and trained model too; the optimizer
+    keeps its state, also for what is frozen. What `enable_lora` froze stays
+    frozen.
+
+    Args:
+        model: The model.
+        group: Index of the first group that trains; negative ones count from
+            the end, as in `freeze_to(model, -1)`.
+        groups: Groups of layers, all of them; if None, `layer_groups(model)`,
+            in three groups or in as many as there can be.
+        train_batchnorm: Whether normalization layers in frozen groups go on
+            training, their statistics too. Otherwise they are run as in
+            inference.
+
+    Raises:
+        ValueError: There is no such group, or the optimizer is one that can't
+            be built again: a `MultiOptimizer` that has trained, or one that
+            keeps its state where it can't be found.
+
+    Examples:
+        >>> keras_fast.freeze_to(model, -1)
+        >>> len(model.trainable_variables)
+        2
+    """
+    groups = default_groups(model) if groups is None else groups
+    groups = checked_groups(model, groups)
+    group = whole("group", group, -len(groups))
+    if group >= len(groups):
+        raise ValueError(
+            f"`group` must be below the number of groups, {len(groups)}. "
+            f"Pass {len(groups) - 1} for the last. Received: group={group}"
+        )
+    first = group % len(groups)
+    _open(model)
+    for i, layers in enumerate(groups):
+        for layer in layers if i < first else ():
+            layer.trainable = False
+            for part in layer._flatten_layers():
+                if train_batchnorm and isinstance(part, NORMALIZATION):
+                    part.trainable = True
+    _take_effect(model)
+
+
+def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
+    """Freeze all groups but the last, the head.
+
+    Args:
+        model: The model.
+        train_batchnorm: See `freeze_to`.
+
+    Warns:
+        UserWarning: Nothing marks a head, see `layer_groups`, and the last
+            group, which has several layers, is taken for it.
+
+    Examples:
+        >>> keras_fast.freeze(model)
+        >>> [layer.trainable for layer in model.layers]
+        [False, False, True]
+    """
+    say_head(model, stacklevel=2)
+    groups = default_groups(model)
+    freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
+
+
+def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
+    """Let every layer train.
+
+    What `enable_lora` froze stays frozen.
+
+    Args:
+        model: The model.
+        train_batchnorm: Whether batch normalization before the last group
+            trains too. Otherwise it keeps the statistics that the model came
+            with, which small batches and a few epochs can't replace.
+
+    Examples:
+        >>> keras_fast.freeze(model)
+        >>> keras_fast.unfreeze(model)
+        >>> len(model.trainable_variables)
+        6
+    """
+    checked_model(model)
+    shut = [] if train_batchnorm else default_groups(model)[:-1]
+    _open(model)
+    for layer in itertools.chain(*shut):
+        for part in layer._flatten_layers():
+            if isinstance(part, keras.layers.BatchNormalization):
+                part.trainable = False
+    _take_effect(model)
+
+
+def _open(model: keras.Model) -> None:
+    """Mark all to train, if the optimizer can follow."""
+    if model.compiled and model.optimizer is not None:
+        check_rebindable(model.optimizer, can_train(model))
+    # A model whose own flag is True passes nothing on: each layer is set. One
+    # that trains is not, for what in it is frozen by itself.
+    for layer in model._flatten_layers():
+        if not layer.trainable:
+            layer.trainable = True
+    for variable in frozen_by_lora(model):
+        variable.trainable = False
+
+
+def _take_effect(model: keras.Model) -> None:
+    """Make a compiled model train what is marked to train."""
+    if not model.compiled:
+        return
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+    # Keras warns where this differs from the layers' marks.
+    model._compiled_trainable_state = {
+        layer: layer.trainable for layer in model._flatten_layers()
+    }
+    optimizer = model.optimizer
+    if optimizer is not None:
+        rebind(optimizer, model.trainable_variables, can_train(model))
+    if model.train_function is not None:
+        trace_anew(model)

@@ -1,0 +1,221 @@
+"""Which layers belong together?"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+
+import keras
+import numpy as np
+
+from keras_fast._checks import model as checked_model
+from keras_fast._checks import several, whole
+from keras_fast.transfer.head import find_head
+
+__all__ = [
+    "Groups",
+    "UnknownOrder",
+    "can_train",
+    "check_built",
+    "checked_groups",
+    "default_groups",
+    "frozen_by_lora",
+    "has_head",
+    "layer_groups",
+    "not_built",
+    "say_head",
+]
+
+Groups = Sequence[Sequence[keras.layers.Layer]]
+
+
+class UnknownOrder(ValueError):
+    """The order of a model's layers is known to its `call()` alone."""
+
+
+def layer_groups(
+    model: keras.Model, num_groups: int | None = None
+) -> list[list[keras.layers.Layer]]:
+    """Split a model's layers with weights into groups, input to output.
+
+    The head is the last group; the layers before it are split where the
+    numbers of layers come out most even. The head is what stands behind the
+    pretrained part:
+
+    - behind the nested model, or the first several, that have most of the
+      layers; the head itself may be a nested model too;
+    - without one, behind what turns feature maps or sequences into one vector
+      a sample, such as global pooling, `Flatten`, an LSTM, `keras.ops.mean` or
+      `x[:, 0]`.
+
+    Where neither marks a head the model is split evenly altogether, and the
+    last group is taken for the head. `training_plan` shows which it is.
+
+    Nested models are opened; a layer that has layers of its own counts as one.
+    A nested model with fewer layers than there are groups leaves some empty. A
+    model that is not nested is split evenly if it has too few layers before
+    its head for `num_groups`.
+
+    Args:
+        model: A built functional or Sequential model.
+        num_groups: Number of groups, at most that of layers with weights; if
+            None, three, or as many as there can be with the head whole and
+            without an empty one.
+
+    Returns:
+        Lists of layers. Every layer with weights is in exactly one.
+
+    Raises:
+        ValueError: The order of the layers can't be known, as in a subclassed
+            model; a layer is not built; or there are too few.
+
+    Examples:
+        >>> groups = keras_fast.layer_groups(model)
+        >>> [[layer.units for layer in group] for group in groups]
+        [[8], [8], [1]]
+    """
+    if num_groups is None:
+        return default_groups(model)
+    num_groups = whole("num_groups", num_groups)
+    layers, head, nested = _ordered_layers(model)
+    if len(layers) < num_groups:
+        raise ValueError(
+            "`num_groups` must be at most the number of layers with weights, "
+            f"{len(layers)} here. Pass fewer. Received: "
+            f"num_groups={num_groups}"
+        )
+    first = len(layers) - head  # of the head
+    if head and num_groups > 1 and (nested or first >= num_groups - 1):
+        body = np.array_split(np.arange(first), num_groups - 1)
+        parts = [*body, np.arange(first, len(layers))]
+    else:
+        parts = np.array_split(np.arange(len(layers)), num_groups)
+    return [[layers[int(i)] for i in part] for part in parts]
+
+
+def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
+    """Three groups, or as many as there can be without an empty one."""
+    layers, head, _ = _ordered_layers(model)
+    most = len(layers) - head + 1 if head else len(layers)
+    return layer_groups(model, min(3, most))
+
+
+def has_head(model: keras.Model) -> bool:
+    """Whether anything marks the head, or the last group is taken for it."""
+    return _ordered_layers(model)[1] > 0
+
+
+def say_head(model: keras.Model, stacklevel: int) -> None:
+    """Warn if layers are taken for the head that nothing marks as one.
+
+    One layer, the last, is nobody's surprise.
+    """
+    names = [layer.name for layer in default_groups(model)[-1]]
+    if len(names) > 1 and not has_head(model):
+        warnings.warn(
+            "`model` must have its head behind a nested model or behind "
+            "pooling, or its last group of layers is taken for the head. "
+            "Pass lists of layers to `freeze_to(model, -1, groups)`, or the "
+            "body's last layer to `split_head(model, at)`, to choose another. "
+            f"Received: model={model.name}, in which {names} are taken for "
+            "the head",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def checked_groups(model: keras.Model, groups: Groups) -> Groups:
+    """Lists of this model's layers, none of them twice."""
+    known = {id(layer) for layer in checked_model(model)._flatten_layers()}
+    parts = [several("groups", group) for group in several("groups", groups)]
+    listed = [id(layer) for part in parts for layer in part]
+    if (
+        not listed
+        or len({*listed}) < len(listed)
+        or not known.issuperset(listed)
+    ):
+        raise ValueError(
+            "`groups` must be lists of the model's layers, each layer once. "
+            "Take them from `model.layers` or `layer_groups(model)`. "
+            f"Received: groups={groups!r}"
+        )
+    return parts
+
+
+def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The variables of a layer or model that train unless it is frozen."""
+    parts = layer._flatten_layers()
+    able = {id(v) for part in parts for v in part._trainable_variables}
+    able -= {id(v) for v in frozen_by_lora(layer)}
+    return [variable for variable in layer.variables if id(variable) in able]
+
+
+def frozen_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """What `enable_lora` has frozen in a layer or model, for good."""
+    return [
+        variable
+        for part in layer._flatten_layers()
+        if getattr(part, "lora_enabled", False)
+        for variable in part._trainable_variables
+        if variable.name in ("kernel", "embeddings")
+    ]
+
+
+def check_built(
+    model: keras.Model, layers: Iterable[keras.layers.Layer]
+) -> None:
+    """Refuse layers of a model whose weights can't be known yet."""
+    if any(not layer.built for layer in layers):
+        raise not_built(model)
+
+
+def not_built(model: keras.Model) -> ValueError:
+    """The error for a model of which not all can be known yet."""
+    missing = [
+        part.name
+        for part in model._flatten_layers(include_self=False)
+        if not part.built and not isinstance(part, keras.Model)
+    ]
+    named = f" with layers that are not built: {missing}" if missing else ""
+    return ValueError(
+        "`model` must be built and have weights. Call it on a batch, or "
+        "`model.build(input_shape)`, first. Received: "
+        f"model={model.name}{named}"
+    )
+
+
+def _ordered_layers(
+    model: keras.Model,
+) -> tuple[list[keras.layers.Layer], int, bool]:
+    """Layers with weights, how many are the head, and if some are nested.
+
+    The head's come last.
+    """
+    all_layers = list(_walk(checked_model(model)))
+    check_built(model, (layer for layer, _ in all_layers))
+    layers = {id(layer): layer for layer, _ in all_layers if layer.weights}
+    if not layers:
+        raise not_built(model)
+    head = find_head(model)
+    nested = any(inside and layer.weights for layer, inside in all_layers)
+    ordered = sorted(layers.values(), key=lambda layer: id(layer) in head)
+    return ordered, len(head), nested
+
+
+def _walk(
+    model: keras.Model, nested: bool = False
+) -> Iterator[tuple[keras.layers.Layer, bool]]:
+    if not isinstance(model, keras.Sequential) and not hasattr(
+        model, "operations"
+    ):
+        raise UnknownOrder(
+            "`model` must be functional or Sequential, and so must the models "
+            "in it: the order of a subclassed model's layers is known to its "
+            "`call()` alone. Pass `groups`, lists of its layers from input to "
+            "output, as `freeze_to(model, -1, groups)` and "
+            "`layer_multipliers(model, rates, groups)` take them. "
+            f"Received: model={model.name} "
+            f"({type(model).__name__})"
+        )
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _walk(layer, nested=True)
+        else:
+            yield layer, nested
