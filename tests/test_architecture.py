@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import inspect
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,6 +179,39 @@ def faults(module, found):
 @pytest.mark.parametrize("module", PATHS)
 def test_module_imports_only_what_its_floor_may_know(module):
     assert faults(module, imports_of(module)) == []
+
+
+def private_names_of_keras():
+    """Attributes and functions of Keras that begin with an underscore."""
+    sources = Path(keras.src.__file__).parent.rglob("*.py")
+    pattern = re.compile(r"(?:self\.|cls\.|def )(_[a-z]\w*)")
+    return {
+        name
+        for path in sources
+        if not path.stem.endswith("_test")
+        for name in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+def taken_from_others(source):
+    """Attributes of what is not `self`."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name):
+                yield name
+
+
+def test_private_names_of_keras_are_in_one_room_alone():
+    private = private_names_of_keras()
+    assert {"_flatten_layers", "_var_key", "_iterations"} <= private
+    found = {
+        module: private.intersection(taken_from_others(path.read_text()))
+        for module, path in PATHS.items()
+        if room(module) != INSIDE
+    }
+    assert {module: names for module, names in found.items() if names} == {}
 
 
 def test_no_import_cycles():

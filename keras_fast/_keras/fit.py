@@ -15,6 +15,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 __all__ = [
     "batches_of_this_fit",
     "begin_at",
+    "begin_at_epoch",
     "callbacks_of_this_fit",
     "flattened",
     "is_in_a_fit",
@@ -112,6 +113,11 @@ def trains_already(callback: keras.callbacks.Callback) -> bool:
         if around is not lists[0]
         for each in around.callbacks
     )
+
+
+def begin_at_epoch(model: keras.Model, epoch: int | None) -> None:
+    """Have the next `fit()` begin there, whatever it is told; None for that."""
+    model._initial_epoch = epoch
 
 
 def begin_at(batch: int, then: Callable[[Any], None]) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 
 from keras_fast._files.array_file import read_array_file
 from keras_fast._keras.held import optimizers_of, variables_of
+from keras_fast._keras.layers import layers_of
 from keras_fast._keras.live import carried
+from keras_fast._keras.optimizers import built_for
 from keras_fast._keras.unwrap import chain, scope
 
 __all__ = [
@@ -28,7 +30,7 @@ __all__ = [
 
 def built(model: keras.Model) -> keras.Model:
     """A model that has its variables; without a `call()`, its layers have."""
-    layers = model._flatten_layers(include_self=False)
+    layers = layers_of(model, itself=False)
     unbuilt = [layer.name for layer in layers if not layer.built]
     if model.built or (layers and not unbuilt):
         return model
@@ -169,7 +171,7 @@ def _trained_by_others(model: keras.Model) -> list[list[int]]:
     """Which variables each other optimizer was built for."""
     places = {id(v): place for place, v in enumerate(_trainable(model))}
     return [
-        [places[id(v)] for v in _built_for(each) if id(v) in places]
+        [places[id(v)] for v in built_for(each) if id(v) in places]
         for each in _others(model)
     ]
 
@@ -182,7 +184,3 @@ def _others(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 def _trainable(model: keras.Model) -> list[Any]:
     """All that an optimizer of the model may have been built for."""
     return [*model.variables, *(v for _, v in variables_of(model)[1])]
-
-
-def _built_for(optimizer: Any) -> list[Any]:
-    return chain(optimizer)[-1]._trainable_variables if optimizer.built else []

@@ -7,6 +7,7 @@ import keras
 from keras_fast._keras.fit import trains_already
 from keras_fast._keras.held import optimizers_of
 from keras_fast._keras.live import Live
+from keras_fast._keras.optimizers import given_rate
 from keras_fast._keras.unwrap import chain, stateless
 from keras_fast.callbacks._used_rates import makes_its_own, warms_up
 
@@ -97,7 +98,7 @@ def _missing(name: str, optimizer: keras.optimizers.Optimizer) -> str:
             "The optimizer's learning rate must be a number to be scheduled. "
             f"Compile with a float, such as `{kind}(learning_rate=1e-3)`: the "
             "callback is the schedule. Received: learning_rate="
-            f"{optimizer._learning_rate!r}"
+            f"{given_rate(optimizer)!r}"
         )
     received = f"Received: optimizer={kind}"
     if name == "momentum":

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._keras.optimizers import batches_applied
 from keras_fast._keras.unwrap import batches_per_update
 
 __all__ = ["check_used", "makes_its_own", "used_rates", "warms_up"]
@@ -46,7 +47,7 @@ def makes_its_own(optimizer: Any) -> bool:
 
 def warms_up(optimizer: Any) -> bool:
     """Whether it scales the rate of its next update."""
-    done = int(optimizer._iterations.numpy()) // batches_per_update(optimizer)
+    done = batches_applied(optimizer) // batches_per_update(optimizer)
     return done + 1 < _warm_up(optimizer)
 
 
@@ -62,7 +63,7 @@ def check_used(optimizer: Any, rates_of: RatesOf, start: int, end: int) -> None:
     if not isinstance(optimizer, keras.optimizers.Adafactor) or start >= end:
         return
     rates = rates_of(start, end)
-    batches = int(optimizer._iterations.numpy()) + np.arange(end - start)
+    batches = batches_applied(optimizer) + np.arange(end - start)
     updates = batches // batches_per_update(optimizer)
     used = used_rates(optimizer, rates, updates)
     other = np.flatnonzero(used < rates * (1 - 1e-3))

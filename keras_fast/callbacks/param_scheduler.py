@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_fast._checks import finite, function, known_length, not_empty, whole
 from keras_fast._keras.live import ROWS, attach
+from keras_fast._keras.optimizers import batches_applied
 from keras_fast._keras.train_step import follow, leave, unwatch, watch
 from keras_fast._keras.unwrap import batches_per_update, is_eager
 from keras_fast.callbacks._neighbours import check_neighbours
@@ -242,7 +243,7 @@ class ParamScheduler(keras.callbacks.Callback):
 
     def _accumulated(self, batch: int) -> int:
         """Batches that wait for an update where this run begins."""
-        batches = int(self._live.optimizer._iterations.numpy())
+        batches = batches_applied(self._live.optimizer)
         return (batches - batch) % self._batches_per_update
 
     def _rows(self, name: str) -> Callable[[int, int], np.ndarray]:

@@ -8,6 +8,8 @@ import numpy as np
 from keras_fast._keras.fit import callbacks_of_this_fit
 from keras_fast._keras.live import attach, values
 from keras_fast._keras.loss_tape import ROWS, LossTape, by_update
+from keras_fast._keras.optimizers import batches_applied, given_rate
+from keras_fast._keras.tensorboard import let_logs_count
 from keras_fast._keras.train_step import leave, trace_anew, unwatch, watch
 from keras_fast._keras.unwrap import batches_per_update, innermost, stateless
 from keras_fast.callbacks._schedulable import optimizer_of, refuse_twice
@@ -128,7 +130,7 @@ class Recorder(keras.callbacks.Callback):
         self._clear()
         for each in callbacks_of_this_fit():
             if isinstance(each, keras.callbacks.TensorBoard):
-                _let_logs_count(each)
+                let_logs_count(each, NAMES)
         watch(model, self, self._on_other_training, first=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -141,7 +143,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self._batch is None:  # the first of this fit
             self._batch = self._epoch * (self.params["steps"] or 0) + batch
-            done = int(self._optimizer._iterations.numpy())
+            done = batches_applied(self._optimizer)
             self._phase = done % self._size
         if self._is_away:
             self._read = self._tape.end()
@@ -213,21 +215,21 @@ class Recorder(keras.callbacks.Callback):
         if name == "momentum" and not scheduled:
             # As traced: what is set afterwards does not arrive in the step.
             return np.full(count, self._tape.momentums[id(self._optimizer)])
-        done = int(self._optimizer._iterations.numpy())
+        done = batches_applied(self._optimizer)
         batches = np.arange(done - count, done)
         if scheduled:
             given = values(self._optimizer, name, start, stop)
-        elif isinstance(self._optimizer._learning_rate, keras.Variable):
+        elif isinstance(given_rate(self._optimizer), keras.Variable):
             given = np.array(self._rates[:count])
         else:
-            schedule = self._optimizer._learning_rate
+            schedule = given_rate(self._optimizer)
             given = np.array([_at(schedule, k) for k in batches])
         if name == "momentum":
             return given
         return used_rates(self._optimizer, given, batches // self._size)
 
     def _own_rate(self) -> float:
-        rate = self._optimizer._learning_rate
+        rate = given_rate(self._optimizer)
         return float(rate.numpy()) if isinstance(rate, keras.Variable) else 0.0
 
     def _by_update(self, name: str) -> np.ndarray:
@@ -241,14 +243,3 @@ def _at(schedule: Any, iteration: int) -> float:
     """A `LearningRateSchedule`, or a function without arguments."""
     takes = isinstance(schedule, LearningRateSchedule)
     return float(schedule(iteration) if takes else schedule())
-
-
-def _let_logs_count(board: Any) -> None:
-    """TensorBoard would put the optimizer's own rate over that in the logs."""
-    collect = type(board)._collect_learning_rate
-
-    def with_those_used(logs: dict[str, Any]) -> dict[str, Any]:
-        used = {name: logs[name] for name in NAMES if name in logs}
-        return collect(board, logs) | used
-
-    board.__dict__["_collect_learning_rate"] = with_those_used

@@ -10,7 +10,11 @@ from keras_fast._checks import one_of, whole
 from keras_fast._checks import path as checked_path
 from keras_fast._files.array_file import write_array_file
 from keras_fast._files.io import discard_unfinished
-from keras_fast._keras.fit import begin_at, callbacks_of_this_fit
+from keras_fast._keras.fit import (
+    begin_at,
+    begin_at_epoch,
+    callbacks_of_this_fit,
+)
 from keras_fast._keras.outside import outside
 from keras_fast._keras.state import (
     build,
@@ -118,7 +122,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._signals.hold()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._model._initial_epoch = None  # or it would be that of all fits
+        begin_at_epoch(self._model, None)  # or it would be for all fits
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -142,7 +146,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._signals.deliver()
 
     def on_train_end(self, logs: Any = None) -> None:
-        self._model._initial_epoch = None
+        begin_at_epoch(self._model, None)
         self._signals.let_go()
         self._signals.deliver()  # while there is a file to go on from
         self.path.unlink(missing_ok=True)
@@ -237,10 +241,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         for i, other in enumerate(self._others):
             other.load_own_variables(_under(f"callback{i}", arrays))
         set_random_state(_under("epoch", arrays))
-        model._initial_epoch = note["epoch"]
+        begin_at_epoch(model, note["epoch"])
         if note.get("stopped"):  # it ends at once, as it would have
             model.stop_training = True
-            model._initial_epoch = self.params["epochs"]
+            begin_at_epoch(model, self.params["epochs"])
         if self._batch:
             begin_at(self._batch, begin)
 

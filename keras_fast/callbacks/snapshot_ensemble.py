@@ -12,6 +12,7 @@ from keras_fast._checks import whole
 from keras_fast._files.array_file import write_array_file
 from keras_fast._keras.batches import is_one_shot
 from keras_fast._keras.fit import callbacks_of_this_fit
+from keras_fast._keras.graph import input_structure
 from keras_fast._keras.held import variables_of
 from keras_fast._keras.layer_state import copied, put
 from keras_fast.callbacks._saved import (
@@ -212,12 +213,13 @@ def _inputs(model: keras.Model) -> Any:
     """The inputs as they are to be passed: a list, a dict or one."""
     if isinstance(model, keras.Sequential):
         return model.inputs[0]
-    if not hasattr(model, "_inputs_struct"):
+    structure = input_structure(model)
+    if structure is None:
         raise ValueError(
             "The model must be functional or Sequential to be copied. Use "
             f"`predict` instead. Received: model={type(model).__name__}"
         )
-    return model._inputs_struct
+    return structure
 
 
 def _like(tensor: Any) -> Any:

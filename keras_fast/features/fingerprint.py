@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_fast._files.io import to_json
 from keras_fast._keras.layer_state import assets_digest
+from keras_fast._keras.layers import layers_of
 from keras_fast.features.batches import as_batch, batches, is_arrays, to_numpy
 from keras_fast.features.build import Batch
 
@@ -122,14 +123,14 @@ def _numbered(value: Any, names: dict[str, int]) -> Any:
 
 
 def _packages(body: keras.Model) -> set[str]:
-    layers = body._flatten_layers()
+    layers = layers_of(body)
     return {type(layer).__module__.partition(".")[0] for layer in layers}
 
 
 def _check_code(body: keras.Model, config: Any) -> None:
     if config is None:
         _ask_for_key("body", f"the configuration of {body.name}")
-    for layer in body._flatten_layers():
+    for layer in layers_of(body):
         known = type(layer).__module__.partition(".")[0] in KNOWN
         if not known or isinstance(layer, keras.layers.Lambda):
             _ask_for_key("body", f"the code of {layer.name}")

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._keras.graph import made_by
+
 __all__ = ["LINKS", "End", "end", "lent"]
 
 ops = keras.ops
@@ -57,11 +59,10 @@ def end(model: Any) -> End | None:
     """
     tensor = _output(model)
     while tensor is not None:
-        operation, node_index, _ = tensor._keras_history
+        operation, node, _ = made_by(tensor)
         if isinstance(operation, keras.Model):
             tensor = _output(operation)
             continue
-        node = operation._inbound_nodes[node_index]
         if len(node.input_tensors) != 1:
             return None
         [source] = node.input_tensors

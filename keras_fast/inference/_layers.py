@@ -5,6 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_fast._keras.graph import calls_of, made_by
+from keras_fast._keras.layers import layers_of
+
 __all__ = ["conv_layer"]
 
 layers = keras.layers
@@ -45,7 +48,7 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
             "put a `keras.layers.Reshape` to it behind a block. "
             f"Received: model={model.name}, layer=None"
         )
-    inside = model._flatten_layers(include_self=False)
+    inside = layers_of(model, itself=False)
     found = [each for each in inside if layer is each or layer == each.name]
     if len(found) == 1:
         return found[0]
@@ -62,7 +65,7 @@ def _leaves(
     """Layers in order; `outside` learns what each nested model is called on."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            given = [node.input_tensors for node in layer._inbound_nodes[-1:]]
+            given = [node.input_tensors for node in calls_of(layer)[-1:]]
             inputs = getattr(layer, "inputs", None) or []
             for tensors in given:
                 outside |= zip(map(id, inputs), tensors, strict=False)
@@ -88,9 +91,9 @@ def _is_map(tensor: Any, outside: dict[int, Any]) -> bool:
     # What is pooled to one place says nothing of where.
     if len(shape) != 4 or tuple(shape[1:3]) == (1, 1):
         return False
-    operation, node_index, tensor_index = tensor._keras_history
+    operation, call, place = made_by(tensor)
     if getattr(operation, "outputs", None):  # a model
-        return _is_map(operation.outputs[tensor_index], outside)
+        return _is_map(operation.outputs[place], outside)
     if isinstance(operation, layers.InputLayer):
         return _is_map(outside.get(id(tensor)), outside)
     if isinstance(operation, layers.Permute):
@@ -102,5 +105,5 @@ def _is_map(tensor: Any, outside: dict[int, Any]) -> bool:
     return any(
         (resized or source.shape[1:3] == shape[1:3])
         and _is_map(source, outside)
-        for source in operation._inbound_nodes[node_index].input_tensors
+        for source in call.input_tensors
     )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_fast._keras.layer_state import take_state
+from keras_fast._keras.layers import layers_of
 from keras_fast.models._pixels import stretch
 
 __all__ = ["adapt_kernel", "any_size", "with_channels"]
@@ -64,7 +65,7 @@ def with_channels(backbone: keras.Model, channels: int) -> keras.Model:
             new.assign(adapt_kernel(value, channels))
         elif old.shape != new.shape:
             new.assign(stretch(value, channels))
-    for layer in copy._flatten_layers():
+    for layer in layers_of(copy):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
     return copy

@@ -6,8 +6,13 @@ from typing import Any
 import keras
 
 from keras_fast._checks import non_negative, several, whole
+from keras_fast._keras.optimizers import (
+    decays,
+    moving_averages,
+    spare,
+    spares_others,
+)
 from keras_fast._keras.scaled_updates import scaled_updates
-from keras_fast.transfer.weight_decay import spare, spares_others
 
 REFUSED = {
     "LossScaleOptimizer": "Wrap it the other way round: Keras does so itself "
@@ -187,7 +192,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
     @property
     def _model_variables_moving_average(self) -> Any:
         # What `SwapEMAWeights` swaps, with a LossScaleOptimizer around it.
-        return self.inner_optimizer._model_variables_moving_average
+        return moving_averages(self.inner_optimizer)
 
     def set_weights(self, weights: Any) -> None:
         self.inner_optimizer.set_weights(weights)
@@ -269,7 +274,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
                 "`optimizer.place(...)` with the `variables` of that. "
                 f"Received: multipliers={self.multipliers}"
             )
-        found = {i for i, v in known.items() if not inner._use_weight_decay(v)}
+        found = {i for i, v in known.items() if not decays(inner, v)}
         return sorted(found | {*self._without_decay})
 
     def _mismatch(self, variables: Sequence[Any]) -> str:

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 
 from keras_fast._keras.batches import is_one_shot
+from keras_fast._keras.compilation import given_loss_weights, given_metrics
+from keras_fast._keras.layers import layers_of
 from keras_fast._keras.progress import OneBar, heading
 from keras_fast._keras.unwrap import scope
 from keras_fast.callbacks import OneCycle
@@ -132,7 +134,7 @@ def _fit(
         head.compile(
             keras.optimizers.AdamW(rate, weight_decay=0.01),
             loss=model.loss,
-            loss_weights=model._compile_loss._user_loss_weights,
+            loss_weights=given_loss_weights(model),
             metrics=metrics,
             jit_compile=model.jit_compile,
         )
@@ -204,7 +206,7 @@ def _is_linear(head: keras.Model) -> bool:
     last = _last_dense(head)
     learns = [
         layer
-        for layer in head._flatten_layers(include_self=False)
+        for layer in layers_of(head, itself=False)
         if layer.weights
         and not isinstance(layer, keras.layers.BatchNormalization)
     ]
@@ -219,7 +221,4 @@ def _metrics(model: keras.Model) -> Any:
             return metric
         return type(metric).from_config(metric.get_config())
 
-    given = model._compile_metrics
-    return keras.tree.map_structure(
-        copied, given._user_metrics if given is not None else None
-    )
+    return keras.tree.map_structure(copied, given_metrics(model))

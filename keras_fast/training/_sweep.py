@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_fast._keras.compilation import losses_and_metrics
+from keras_fast._keras.layers import layers_of
 from keras_fast._keras.live import attach
 from keras_fast._keras.unwrap import innermost
 
@@ -47,8 +49,7 @@ def _parts(model: keras.Model) -> tuple[list[Any], list[Any]]:
     objects = [
         model.optimizer,
         innermost(model.optimizer).__dict__.get("_live"),
-        model._compile_loss,
-        model._compile_metrics,
+        *losses_and_metrics(model),
         *model.optimizer.variables,
         *model.variables,
     ]
@@ -56,7 +57,7 @@ def _parts(model: keras.Model) -> tuple[list[Any], list[Any]]:
         model.steps_per_execution,
         model.jit_compile,
         model.run_eagerly,
-        *(layer.trainable for layer in model._flatten_layers()),
+        *(layer.trainable for layer in layers_of(model)),
     ]
     return objects, settings
 

@@ -17,6 +17,7 @@ from keras_fast._checks import (
     whole,
 )
 from keras_fast._keras.batches import without_validation
+from keras_fast._keras.optimizers import key
 from keras_fast._keras.rebind import averaged_updates
 from keras_fast._keras.scaled_updates import scaled_updates
 from keras_fast._keras.train_step import trace_anew
@@ -282,13 +283,13 @@ def _rates(model: keras.Model, rates: slice) -> Iterator[None]:
     multipliers = layer_multipliers(model, rates, groups)
     leaf: Any = innermost(model.optimizer)
     by_key = {
-        leaf._var_key(variable): multiplier
+        key(leaf, variable): multiplier
         for variable, multiplier in zip(
             multipliers.variables, multipliers, strict=True
         )
     }
     try:
-        with scaled_updates(leaf, lambda v: by_key[leaf._var_key(v)]):
+        with scaled_updates(leaf, lambda v: by_key[key(leaf, v)]):
             trace_anew(model)
             yield
     finally:

@@ -11,6 +11,7 @@ from keras_fast._checks import model as checked_model
 from keras_fast._keras.batches import batches
 from keras_fast._keras.compiled import compiled
 from keras_fast._keras.held import variables_of
+from keras_fast._keras.layers import forget_losses, layers_of
 
 __all__ = ["batch_norms", "update_batch_norm"]
 
@@ -68,7 +69,7 @@ def update_batch_norm(
             variable.assign(value)
         estimated = {id(variable) for variable, _ in means}
     finally:
-        model._clear_losses()  # which would hold what was compiled
+        forget_losses(model)  # which would hold what was compiled
         for variable, value in before:
             if id(variable) not in estimated:
                 variable.assign(value)
@@ -78,7 +79,7 @@ def batch_norms(model: keras.Model) -> list[Any]:
     """The layers whose statistics training moves."""
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in layers_of(model)
         if isinstance(layer, keras.layers.BatchNormalization)
         and layer.trainable
     ]

@@ -6,6 +6,7 @@ import keras
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
+from keras_fast._keras.layers import layers_of, note_what_trains
 from keras_fast._keras.rebind import check_rebindable, rebind
 from keras_fast._keras.train_step import trace_anew
 from keras_fast.transfer.groups import (
@@ -73,7 +74,7 @@ def freeze_to(
     for i, layers in enumerate(groups):
         for layer in layers if i < first else ():
             layer.trainable = False
-            for part in layer._flatten_layers():
+            for part in layers_of(layer):
                 if train_batchnorm and isinstance(part, NORMALIZATION):
                     part.trainable = True
     _take_effect(model)
@@ -121,7 +122,7 @@ def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
     shut = [] if train_batchnorm else default_groups(model)[:-1]
     _open(model)
     for layer in itertools.chain(*shut):
-        for part in layer._flatten_layers():
+        for part in layers_of(layer):
             if isinstance(part, keras.layers.BatchNormalization):
                 part.trainable = False
     _take_effect(model)
@@ -133,7 +134,7 @@ def _open(model: keras.Model) -> None:
         check_rebindable(model.optimizer, can_train(model))
     # A model whose own flag is True passes nothing on: each layer is set. One
     # that trains is not, for what in it is frozen by itself.
-    for layer in model._flatten_layers():
+    for layer in layers_of(model):
         if not layer.trainable:
             layer.trainable = True
     for variable in frozen_by_lora(model):
@@ -146,10 +147,7 @@ def _take_effect(model: keras.Model) -> None:
         return
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
-    # Keras warns where this differs from the layers' marks.
-    model._compiled_trainable_state = {
-        layer: layer.trainable for layer in model._flatten_layers()
-    }
+    note_what_trains(model)
     optimizer = model.optimizer
     if optimizer is not None:
         rebind(optimizer, model.trainable_variables, can_train(model))

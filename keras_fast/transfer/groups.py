@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import several, whole
+from keras_fast._keras.layers import layers_of, own_variables
 from keras_fast.transfer.head import find_head
 
 __all__ = [
@@ -123,7 +124,7 @@ def say_head(model: keras.Model, stacklevel: int) -> None:
 
 def checked_groups(model: keras.Model, groups: Groups) -> Groups:
     """Lists of this model's layers, none of them twice."""
-    known = {id(layer) for layer in checked_model(model)._flatten_layers()}
+    known = {id(layer) for layer in layers_of(checked_model(model))}
     parts = [several("groups", group) for group in several("groups", groups)]
     listed = [id(layer) for part in parts for layer in part]
     if (
@@ -141,8 +142,8 @@ def checked_groups(model: keras.Model, groups: Groups) -> Groups:
 
 def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
     """The variables of a layer or model that train unless it is frozen."""
-    parts = layer._flatten_layers()
-    able = {id(v) for part in parts for v in part._trainable_variables}
+    parts = layers_of(layer)
+    able = {id(v) for part in parts for v in own_variables(part)}
     able -= {id(v) for v in frozen_by_lora(layer)}
     return [variable for variable in layer.variables if id(variable) in able]
 
@@ -151,9 +152,9 @@ def frozen_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
     """What `enable_lora` has frozen in a layer or model, for good."""
     return [
         variable
-        for part in layer._flatten_layers()
+        for part in layers_of(layer)
         if getattr(part, "lora_enabled", False)
-        for variable in part._trainable_variables
+        for variable in own_variables(part)
         if variable.name in ("kernel", "embeddings")
     ]
 
@@ -170,7 +171,7 @@ def not_built(model: keras.Model) -> ValueError:
     """The error for a model of which not all can be known yet."""
     missing = [
         part.name
-        for part in model._flatten_layers(include_self=False)
+        for part in layers_of(model, itself=False)
         if not part.built and not isinstance(part, keras.Model)
     ]
     named = f" with layers that are not built: {missing}" if missing else ""

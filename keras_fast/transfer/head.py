@@ -18,7 +18,10 @@ from typing import Any, NamedTuple
 
 import keras
 
-__all__ = ["find_head", "graph_of", "ordered_nodes"]
+from keras_fast._keras.graph import graph_of, ordered_calls
+from keras_fast._keras.layers import layers_of, own_variables
+
+__all__ = ["find_head"]
 
 POOLING = (
     keras.layers.Flatten,
@@ -80,19 +83,6 @@ def find_head(model: keras.Model) -> set[int]:
     } - body
 
 
-def graph_of(model: Any) -> Any:
-    """The model with its nodes; None if it has none or they aren't known."""
-    graph = getattr(model, "_functional", model)
-    return graph if hasattr(graph, "_nodes_by_depth") else None
-
-
-def ordered_nodes(graph: Any) -> list[Any]:
-    """The calls in a model of layers and models, inputs first."""
-    by_depth = graph._nodes_by_depth
-    depths = sorted(by_depth, reverse=True)
-    return [node for depth in depths for node in by_depth[depth]]
-
-
 # Calls, in the order of a pass through the model with nested models opened.
 
 
@@ -115,7 +105,7 @@ def _call_model(
         kind = _Kind.MAPS if len(tensor.shape) > 2 else _Kind.FLAT
         return known.get(id(tensor)) or _Tensor(kind, frozenset())
 
-    for node in ordered_nodes(graph):
+    for node in ordered_calls(graph):
         if node.is_input:
             continue
         taken = [of(tensor) for tensor in node.input_tensors]
@@ -138,7 +128,7 @@ def _call(
     parents = frozenset[int]().union(*(tensor.made_by for tensor in given))
     maps = _Kind.MAPS in kinds
     trains = isinstance(operation, keras.layers.Layer) and any(
-        part._trainable_variables for part in operation._flatten_layers()
+        own_variables(part) for part in layers_of(operation)
     )
     calls.append(_Call(operation, parents, maps, inside, trains))
     own = frozenset([len(calls) - 1])

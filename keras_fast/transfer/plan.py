@@ -7,7 +7,9 @@ from typing import Any
 
 import keras
 
+from keras_fast._keras.layers import layers_of
 from keras_fast._keras.live import values
+from keras_fast._keras.optimizers import decays
 from keras_fast._keras.rebind import place
 from keras_fast._keras.unwrap import chain, innermost
 from keras_fast.plots.table import as_html, as_text
@@ -81,7 +83,7 @@ def _how(model: keras.Model) -> dict[int, tuple[float, float]]:
     return {
         id(variable): (
             rate * multiplier,
-            decay if leaf._use_weight_decay(variable) else 0,
+            decay if decays(leaf, variable) else 0,
         )
         for variable, multiplier in zip(trained, multipliers, strict=True)
     }
@@ -118,7 +120,7 @@ def _batchnorm(layers: Any) -> str:
     modes = {
         "trains" if part.trainable else "frozen"
         for layer in layers
-        for part in layer._flatten_layers()
+        for part in layers_of(layer)
         if isinstance(part, keras.layers.BatchNormalization)
     }
     return " and ".join(sorted(modes)) or "-"

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_fast._checks import model as checked_model
+from keras_fast._keras.graph import graph_of, made_by, ordered_calls
 from keras_fast.transfer.groups import check_built, default_groups, say_head
-from keras_fast.transfer.head import graph_of, ordered_nodes
 
 __all__ = ["cut", "split_head"]
 
@@ -63,7 +63,7 @@ def cut(
     """`split_head` without a word on what it takes for the head."""
     graph = _graph(model)
     if at is not None:
-        ends = _named(ordered_nodes(graph), at)
+        ends = _named(ordered_calls(graph), at)
         return _cut_behind(model, graph, ends, at)
     return _cut_before(model, {id(x) for x in default_groups(model)[-1]})
 
@@ -101,7 +101,7 @@ def _cut_before(
 ) -> tuple[keras.Model, keras.Model]:
     """Cut before these layers, in a model in this one if it has to be."""
     graph = _graph(model)
-    nodes = ordered_nodes(graph)
+    nodes = ordered_calls(graph)
     shares = [_share(node, head) for node in nodes]
     both = [n for n, share in zip(nodes, shares, strict=True) if len(share) > 1]
     if both:
@@ -180,15 +180,14 @@ def _changes_in_training(node: Any) -> bool:
 def _used(node: Any, graph: Any) -> list[Any]:
     """What the rest of the model takes of the outputs of a call."""
     taken = {id(tensor) for tensor in graph.outputs}
-    for other in ordered_nodes(graph):
+    for other in ordered_calls(graph):
         taken.update(map(id, other.input_tensors))
     return [tensor for tensor in node.outputs if id(tensor) in taken]
 
 
 def _is_cut(node: Any, graph: Any) -> bool:
     """Whether every path from the inputs to the outputs goes through it."""
-    ends = [tensor._keras_history for tensor in graph.outputs]
-    open_ = [end.operation._inbound_nodes[end.node_index] for end in ends]
+    open_ = [made_by(tensor)[1] for tensor in graph.outputs]
     if node in open_:
         return False
     seen = set()

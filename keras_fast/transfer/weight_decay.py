@@ -1,18 +1,19 @@
 """Which variables does weight decay spare?"""
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
 from keras_fast._checks import compiled
+from keras_fast._keras.layers import layers_of, own_variables
+from keras_fast._keras.optimizers import spare
 from keras_fast._keras.rebind import place
 from keras_fast._keras.train_step import trace_anew
 from keras_fast._keras.unwrap import innermost
 from keras_fast.transfer.freezing import NORMALIZATION
 from keras_fast.transfer.groups import can_train, not_built
 
-__all__ = ["decay_weights_only", "spare", "spares_others"]
+__all__ = ["decay_weights_only"]
 
 
 def decay_weights_only(model: keras.Model) -> None:
@@ -62,9 +63,9 @@ def decay_weights_only(model: keras.Model) -> None:
     place(optimizer, everything, strict=False)
     normalizing = {
         id(variable)
-        for part in model._flatten_layers()
+        for part in layers_of(model)
         if isinstance(part, NORMALIZATION)
-        for variable in part._trainable_variables
+        for variable in own_variables(part)
     }
     spare(
         leaf,
@@ -78,34 +79,6 @@ def decay_weights_only(model: keras.Model) -> None:
     )
     if model.train_function is not None:
         trace_anew(model)
-
-
-def spare(
-    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
-) -> None:
-    """Have weight decay spare these variables too, of a built optimizer also.
-
-    Args:
-        optimizer: An optimizer that does the updates itself.
-        variables: Variables of the model.
-    """
-    leaf: Any = optimizer
-    keys = {leaf._var_key(variable) for variable in variables}
-    # Keras's own method forgets what it was told before.
-    before = getattr(leaf, "_exclude_from_weight_decay", ())
-    leaf._exclude_from_weight_decay = keys.union(before)
-    leaf._exclude_from_weight_decay_cache = {}
-
-
-def spares_others(
-    optimizer: keras.optimizers.Optimizer, variables: Iterable[keras.Variable]
-) -> bool:
-    """Whether it may spare any variable but these."""
-    leaf: Any = optimizer
-    keys = {leaf._var_key(variable) for variable in variables}
-    others = {*getattr(leaf, "_exclude_from_weight_decay", ())} - keys
-    names = getattr(leaf, "_exclude_from_weight_decay_pattern", None)
-    return bool(others or names)
 
 
 def _decays(optimizer: Any) -> bool:

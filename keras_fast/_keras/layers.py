@@ -1,0 +1,29 @@
+"""What is in a layer or model: layers, variables, notes of Keras's?"""
+
+from typing import Any
+
+import keras
+
+__all__ = ["forget_losses", "layers_of", "note_what_trains", "own_variables"]
+
+
+def layers_of(layer: Any, *, itself: bool = True) -> list[keras.layers.Layer]:
+    """All layers in it, at any depth; itself first."""
+    return layer._flatten_layers(include_self=itself)
+
+
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Those that train where the layer does, but for layers within."""
+    return layer._trainable_variables
+
+
+def note_what_trains(model: keras.Model) -> None:
+    """Keras warns where a compiled model's layers differ from this note."""
+    model._compiled_trainable_state = {
+        layer: layer.trainable for layer in layers_of(model)
+    }
+
+
+def forget_losses(model: keras.Model) -> None:
+    """Drop what layers added to the loss, which holds the graph it is from."""
+    model._clear_losses()
