@@ -4,12 +4,23 @@ from typing import Any
 
 import keras
 
-__all__ = ["forget_losses", "layers_of", "note_what_trains", "own_variables"]
+__all__ = [
+    "forget_losses",
+    "layers_of",
+    "note_what_trains",
+    "own_variables",
+    "was_called",
+]
 
 
 def layers_of(layer: Any, *, itself: bool = True) -> list[keras.layers.Layer]:
     """All layers in it, at any depth; itself first."""
     return layer._flatten_layers(include_self=itself)
+
+
+def was_called(layer: keras.layers.Layer) -> bool:
+    """`built` is less: `build(shape)` of a subclassed model builds none."""
+    return layer._called
 
 
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_fast._files.array_file import read_array_file
 from keras_fast._keras.held import optimizers_of, variables_of
-from keras_fast._keras.layers import layers_of
+from keras_fast._keras.layers import layers_of, was_called
 from keras_fast._keras.live import carried
 from keras_fast._keras.optimizers import built_for
 from keras_fast._keras.unwrap import chain, scope
@@ -29,10 +29,10 @@ __all__ = [
 
 
 def built(model: keras.Model) -> keras.Model:
-    """A model that has its variables; without a `call()`, its layers have."""
+    """A model that has its variables: it was called, or its layers have."""
     layers = layers_of(model, itself=False)
     unbuilt = [layer.name for layer in layers if not layer.built]
-    if model.built or (layers and not unbuilt):
+    if was_called(model) or (layers and not unbuilt):
         return model
     raise ValueError(
         "The model must be built to be saved. Give it an `Input`, or call it, "

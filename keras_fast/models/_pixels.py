@@ -45,7 +45,7 @@ MARKS = {
     "nasnet": {"stem_conv1", "stem_bn1", "reduction_conv_1_stem_1"},
     "resnet": {"conv1_conv", "conv1_bn", "pool1_pool", "conv2_block1_1_conv"},
     "resnet_v2": {"conv1_conv", "pool1_pool", "conv2_block1_preact_bn"},
-    "vgg16": {"block1_conv1", "block1_pool", "block2_conv2", "block3_conv3"},
+    "vgg16": {"block1_conv1", "block1_pool", "block2_conv2"},
     "xception": {"block1_conv1_bn", "block2_sepconv1", "block2_sepconv2_bn"},
 }
 

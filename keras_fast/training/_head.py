@@ -47,7 +47,7 @@ def train_head(
 
     Returns:
         The History, and with validation data what a linear model on the same
-        features reaches there.
+        features reaches there, if there is one.
 
     Raises:
         NoFeatures: There can be none; says why.
@@ -62,12 +62,12 @@ def train_head(
     if given.y is None:
         raise NoFeatures("`x` has no labels")
     heading("Head, on these features", how["verbose"])
+    linear = _linear(head, given)
     history = _fit(model, head, given, epochs, verbose=how["verbose"])
-    if _validation(data) is None:
+    if _validation(data) is None or linear is None:
         return history, None
     if _is_linear(head):
         return history, validated(model, data)
-    linear = _linear(head, given)
     _fit(model, linear, given, epochs, metrics=_metrics(model))
     there = features(
         body,
@@ -180,9 +180,16 @@ def _start(last: Any, y: Any) -> float:
     return float(columns.std(axis=0).max()) or 1.0
 
 
-def _linear(head: keras.Model, given: Features) -> keras.Model:
-    """A linear model on the same features, with the same outputs."""
+def _linear(head: keras.Model, given: Features) -> keras.Model | None:
+    """A linear model on the same features, with the same outputs.
+
+    None of maps of features, and of outputs that are not a dense layer's.
+    """
     last = _last_dense(head)
+    if last is None or head.output_shape != (None, last.units):
+        return None
+    if given.x.ndim != 2:
+        return None
     return keras.Sequential(
         [
             keras.Input(given.x.shape[1:]),

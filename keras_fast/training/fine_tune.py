@@ -129,8 +129,9 @@ def fine_tune(
 
     Returns:
         A `FineTuneHistory`, which is a History. With `validation_data`, its
-        `linear` has the metrics of a linear model on the same features, and
-        `kept` those of the weights that the model ends with.
+        `linear` has the metrics of a linear model on the same features, None
+        where these are maps or the model does not end in a `Dense`; and `kept`
+        those of the weights that the model ends with.
 
     Raises:
         ValueError: An argument is out of its range, the model is not

@@ -121,6 +121,9 @@ def _call(
     inside: tuple[int, ...],
     calls: list[_Call],
 ) -> list[_Tensor]:
+    if isinstance(operation, keras.layers.Wrapper):  # TimeDistributed
+        within = operation.layer
+        operation = within if isinstance(within, keras.Model) else operation
     if isinstance(operation, keras.Model):
         deeper = (*inside, id(operation))
         return _call_model(operation, given, deeper, calls)

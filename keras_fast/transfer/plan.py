@@ -1,5 +1,6 @@
 """What will train, and how?"""
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from keras_fast.plots.table import as_html, as_text
 from keras_fast.transfer.groups import (
     Groups,
     can_train,
+    check_built,
     checked_groups,
     default_groups,
     has_head,
@@ -61,6 +63,7 @@ def training_plan(
     known = groups is None and has_head(model)
     groups = default_groups(model) if groups is None else groups
     groups = checked_groups(model, groups)
+    check_built(model, itertools.chain(*groups))
     how = _how(model) if model.compiled and model.optimizer else None
     rows = [_row(i, group, how) for i, group in enumerate(groups)]
     if known:

@@ -444,6 +444,32 @@ def test_models_without_call_are_saved(tmp_path):
     assert len(list(tmp_path.glob("*.snapshot"))) == 1
 
 
+class InName(keras.Model):
+    """Built by `build()`, which in Keras 3 builds no layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = keras.layers.Dense(1, name="first")
+
+    def call(self, x):
+        return self.first(x)
+
+
+@tensorflow
+@pytest.mark.filterwarnings("ignore:`build")
+@pytest.mark.parametrize("kind", [ResumableCheckpoint, WeightAveraging])
+def test_what_is_built_in_name_alone_is_refused(kind, tmp_path):
+    model = InName()
+    model.build((None, 4))
+    model.compile("sgd", "mse")
+    path = tmp_path / "training.save"
+    callback = kind(path) if kind is ResumableCheckpoint else kind(0)
+    with pytest.raises(ValueError, match=r"not built: first\)"):
+        fit(model, *data(), callback, epochs=1)
+    fit(model, *data(), epochs=1)
+    fit(model, *data(), callback, epochs=1)  # now it is
+
+
 @tensorflow  # others build before callbacks hear
 def test_unbuilt_layers_are_named(tmp_path):
     model = keras.Sequential([keras.layers.Dense(1, name="first")])

@@ -68,6 +68,29 @@ class Calls(keras.callbacks.Callback):
         self.seen.append("end")
 
 
+CONV = keras.layers.Conv2D, keras.layers.GlobalAveragePooling2D
+
+
+@pytest.mark.parametrize("end", ["maps", "no dense layer"])
+def test_what_no_linear_model_could_be_compared_with_trains_too(end):
+    conv, pool = (lambda: CONV[0](2, 3)), CONV[1]
+    softmax = keras.layers.Softmax()
+    head = {
+        "maps": [conv(), pool(), keras.layers.Dense(2), softmax],
+        "no dense layer": [pool(), keras.layers.EinsumDense("ab,bc->ac", 2)],
+    }[end]
+    base = keras.Sequential([keras.Input((8, 8, 2)), conv(), conv()])
+    model = keras.Sequential([base, *head])
+    loss = "categorical_crossentropy"
+    model.compile("adam", loss, jit_compile=JIT)
+    x = RNG.normal(size=(8, 8, 8, 2)).astype("float32")
+    y = np.eye(2)[np.arange(8) % 2]
+    history = tune(model, x, y, epochs=1, validation_data=(x, y))
+    assert history.linear is None
+    assert history.kept.keys() == {"loss"}
+    assert len(history.head.history["loss"]) > 1
+
+
 def test_the_head_comes_to_a_regularized_linear_model():
     model = classifier()
     body, head = split_head(model)
