@@ -28,6 +28,13 @@ def sigmoid(scores: np.ndarray) -> np.ndarray:
 
 
 LINKS = {"softmax": softmax, "sigmoid": sigmoid}
+# And whether their logarithm is returned, as `log_softmax` does.
+ENDS = {
+    ("softmax", False): softmax,
+    ("sigmoid", False): sigmoid,
+    ("softmax", True): lambda scores: np.log(softmax(scores)),
+    ("sigmoid", True): lambda scores: np.log(sigmoid(scores)),
+}
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,13 @@ class End:
 
     Args:
         link: `"softmax"` or `"sigmoid"`.
+        logs: Whether it makes logarithms of them.
         operation: The layer or operation that applies it.
         attribute: Its attribute that does.
     """
 
     link: str
+    logs: bool
     operation: Any
     attribute: str
 
@@ -52,10 +61,10 @@ class End:
 def end(model: Any) -> End | None:
     """The softmax or sigmoid that a functional or Sequential model ends in.
 
-    A function is known by what it does to numbers, so `keras.ops.softmax`,
-    `tf.nn.softmax` and a lambda count. What only changes shape or type after
-    it is passed over. None where there is no such end, or where only running
-    the model would tell.
+    Or the logarithm of one, as `log_softmax`. A function is known by what it
+    does to numbers, so `keras.ops.softmax`, `tf.nn.softmax` and a lambda
+    count. What only changes shape or type after it is passed over. None where
+    there is no such end, or where only running the model would tell.
     """
     tensor = _output(model)
     while tensor is not None:
@@ -71,7 +80,7 @@ def end(model: Any) -> End | None:
             return _activated(operation, run)
         scores = _numbers(source.shape)
         if link := _link(run, scores):
-            return End(link, operation, "call")
+            return End(*link, operation, "call")
         tensor = source if _same(run(scores), scores) else None
     return None
 
@@ -119,7 +128,7 @@ def _activated(
     with lent(layer, "activation", _unchanged):
         bare = run(inputs)
     applied = bare is not None and _same(run(inputs), activated(bare))
-    return End(link, layer, "activation") if applied else None
+    return End(*link, layer, "activation") if applied else None
 
 
 def _run(
@@ -149,9 +158,9 @@ def _evaluated(
 
 def _link(
     function: Callable[[np.ndarray], np.ndarray | None], scores: np.ndarray
-) -> str | None:
+) -> tuple[str, bool] | None:
     values = function(scores)
-    fits = [name for name, link in LINKS.items() if _same(values, link(scores))]
+    fits = [name for name, link in ENDS.items() if _same(values, link(scores))]
     return fits[0] if fits else None
 
 

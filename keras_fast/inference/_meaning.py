@@ -27,16 +27,20 @@ class Meaning:
         link: `"softmax"` if a sample is of one class, `"sigmoid"` if each
             class is there or not. None of numbers that are no probabilities.
         logits: Whether the outputs are scores that still need it.
+        logs: Whether they are logarithms of what it made.
     """
 
     link: str | None
     logits: bool = False
+    logs: bool = False
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
         """Of each class, (..., classes): of one output two."""
         if self.link is None:
             return None
-        if self.logits:
+        if self.logs:
+            outputs = np.exp(outputs)
+        elif self.logits:
             outputs = LINKS[self.link](outputs)
         if outputs.shape[-1] == 1:
             return np.concatenate([1 - outputs, outputs], axis=-1)
@@ -62,10 +66,12 @@ class Evidence:
     def __init__(self, model: keras.Model, loss: keras.losses.Loss) -> None:
         found = end(model)
         self.end = found.link if found else None
+        self.logs = found is not None and found.logs
         self.loss = loss
         self.logits = takes_logits(loss)
         self.range = (np.inf, -np.inf)
         self.sums_to_one = True
+        self.powers_sum_to_one = True
         self.labels_are_flags = True
         self.tested: tuple[bool | None, str | None] | None = None
 
@@ -81,9 +87,9 @@ class Evidence:
         finite = outputs[np.isfinite(outputs)]
         low, high = self.range
         self.range = (finite.min(initial=low), finite.max(initial=high))
-        sums = outputs.sum(axis=-1)
-        off = np.abs(sums[np.isfinite(sums)] - 1)
-        self.sums_to_one &= bool((off <= ROUNDING).all())
+        self.sums_to_one &= _sum_to_one(outputs)
+        # Numbers above 0 are no logarithms of probabilities.
+        self.powers_sum_to_one &= _sum_to_one(np.exp(np.minimum(outputs, 1)))
         self.labels_are_flags &= bool(np.isin(labels, (0, 1)).all())
         self.size = outputs.shape[-1]
         self.sparse = self.size > 1 and labels.shape != outputs.shape
@@ -110,11 +116,12 @@ class Evidence:
             logits = self.logits
         self._check(logits)
         if logits is None and self.end is None:
-            proportions = self.size > 1 and self.sums_to_one
-            return Meaning("softmax" if proportions else None)
+            logs = self.powers_sum_to_one
+            proportions = self.size > 1 and (self.sums_to_one or logs)
+            return Meaning("softmax" if proportions else None, logs=logs)
         if self.end == "sigmoid" and logits is None and self._is_regression():
             return Meaning(None)
-        return Meaning(link or self._link(), bool(logits))
+        return Meaning(link or self._link(), bool(logits), self.logs)
 
     def _is_regression(self) -> bool:
         # To a range: boxes, or the pixels of a picture.
@@ -145,21 +152,32 @@ class Evidence:
                 "`activation='sigmoid'`, or two outputs. "
                 "Received: 1 output after a softmax"
             )
-        if self.end and logits:
+        name = f"log_{self.end}" if self.logs else self.end
+        # Logarithms of shares are scores that give these shares.
+        scores = (
+            self.logs and self.end == "softmax" and not is_binary(self.loss)
+        )
+        if self.end and logits and not scores:
             raise ValueError(
                 "The loss of `model` must take what the model returns. "
                 f"Compile it without `from_logits=True`, or leave out the "
-                f"{self.end} at its end. Received: loss={self.loss.name!r} "
-                f"with from_logits=True after a {self.end}"
+                f"{name} at its end. Received: loss={self.loss.name!r} "
+                f"with from_logits=True after a {name}"
             )
         low, high = self.range
-        if logits is False and (low < -ROUNDING or high > 1 + ROUNDING):
+        outside = low < -ROUNDING or high > 1 + ROUNDING
+        if logits is False and (self.logs or outside):
             raise ValueError(
                 "The outputs of `model` must be probabilities for its loss. "
                 "Compile it with `from_logits=True`, or end it in a softmax "
                 f"or sigmoid. Received: loss={self.loss.name!r} and outputs "
                 f"from {low:.3g} to {high:.3g}"
             )
+
+
+def _sum_to_one(outputs: np.ndarray) -> bool:
+    sums = outputs.sum(axis=-1)
+    return bool((np.abs(sums[np.isfinite(sums)] - 1) <= ROUNDING).all())
 
 
 def tested(
@@ -191,7 +209,10 @@ def tested(
     try:
         # Scores have no end: the surer, the smaller the loss.
         steps = [each(sure * towards) for sure in (-4, -2, 0, 2, 4)]
-        if (np.diff(steps, axis=0) < 0).all():
+        gains = -np.diff(steps, axis=0)
+        # But who is sure already gains less. Logarithms of probabilities, and
+        # whatever else a loss is linear in, gain alike everywhere.
+        if (gains > 0).all() and (gains[-1] < gains[0] / 2).all():
             shifted = np.allclose(each(towards + 1), each(towards))
             exclusive = size > 1 and shifted
             return True, "softmax" if exclusive else "sigmoid"

@@ -28,7 +28,13 @@ def logistic(x):
     return 1 / (1 + ops.exp(-x))
 
 
+LOGS = {
+    "log_softmax": ("softmax", lambda: dense("log_softmax")),
+    "log_softmax, an operation": ("softmax", lambda: ops.log_softmax(dense())),
+    "log_sigmoid": ("sigmoid", lambda: dense("log_sigmoid", 1)),
+}
 FOUND = {
+    **LOGS,
     "a name": ("softmax", lambda: dense("softmax")),
     "a function of keras.ops": ("softmax", lambda: dense(ops.softmax)),
     "a function of one's own": ("sigmoid", lambda: dense(logistic)),
@@ -79,8 +85,9 @@ def test_it_is_found_and_comes_off(case):
     model = keras.Model(INPUTS, outputs())
     found = end(model)
     assert found is not None
-    assert found.link == link
-    shares = ops.convert_to_numpy(model(X)).astype(float)
+    assert (found.link, found.logs) == (link, case in LOGS)
+    outputs = ops.convert_to_numpy(model(X)).astype(float)
+    shares = np.exp(outputs) if found.logs else outputs
     with found.off():
         scores = ops.convert_to_numpy(model(X)).astype(float)
     if link == "softmax":
@@ -91,7 +98,7 @@ def test_it_is_found_and_comes_off(case):
     np.testing.assert_allclose(shares, expected, atol=2e-3)
     assert np.abs(scores - shares).max() > 0.1
     np.testing.assert_array_equal(
-        ops.convert_to_numpy(model(X)).astype(float), shares
+        ops.convert_to_numpy(model(X)).astype(float), outputs
     )
 
 
@@ -107,7 +114,6 @@ OTHERS = {
     "nothing": dense,
     "tanh": lambda: dense("tanh"),
     "hard_sigmoid": lambda: dense("hard_sigmoid"),
-    "log_softmax": lambda: dense("log_softmax"),
     "a range": lambda: dense("sigmoid") * 5,
     "within a recurrent layer": lambda: layers.LSTM(3, activation="sigmoid")(
         layers.Reshape((2, 2))(INPUTS)

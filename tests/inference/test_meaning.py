@@ -224,6 +224,58 @@ def test_a_sigmoid_on_numbers_between_is_a_regression():
     assert known(functional(end), "mse", shares, shares).link is None
 
 
+def nll(y, logs):
+    """Of logarithms of probabilities: linear in them."""
+    return -ops.sum(y * logs, -1)
+
+
+@pytest.mark.parametrize("loss", [nll, "mse", categorical])
+@pytest.mark.parametrize("model", [functional, Subclassed])
+def test_logarithms_of_probabilities(loss, model):
+    end = layers.Activation("log_softmax")
+    made = functional(end) if model is functional else Subclassed()
+    shares = softmax(SCORES)
+    meaning = known(made, loss, labels_of(ONE_HOT, 3), np.log(shares))
+    assert meaning.link == "softmax"
+    found = meaning.probabilities(np.log(shares))
+    np.testing.assert_allclose(found, shares, rtol=1e-5)
+    predicted = meaning.predicted(np.log(shares))
+    np.testing.assert_array_equal(predicted, shares.argmax(axis=1))
+
+
+def test_logarithms_of_one_or_several_sigmoids():
+    end = layers.Activation("log_sigmoid")
+    for size in (1, 3):
+        shares = sigmoid(SCORES[:, :size])
+        labels = labels_of(FLAGS, size)
+        meaning = known(functional(end, size), nll, labels, np.log(shares))
+        assert meaning.link == "sigmoid"
+        found = meaning.probabilities(np.log(shares))
+        np.testing.assert_allclose(found[:, -size:], shares, rtol=1e-5)
+
+
+def test_logarithms_of_a_softmax_are_scores_but_not_of_a_sigmoid():
+    logs, shares = np.log(softmax(SCORES)), softmax(SCORES)
+    end = layers.Activation("log_softmax")
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    meaning = known(functional(end), loss, labels_of(WHOLE, 3), logs)
+    found = meaning.probabilities(logs)
+    np.testing.assert_allclose(found, shares, rtol=1e-5)
+    loss = losses.BinaryCrossentropy(from_logits=True)
+    for name in ("log_softmax", "log_sigmoid"):
+        model = functional(layers.Activation(name))
+        with pytest.raises(ValueError, match=f"leave out the {name} at its"):
+            known(model, loss, labels_of(FLAGS, 3), logs)
+    with pytest.raises(ValueError, match="must be probabilities"):
+        known(functional(end), "ce", labels_of(WHOLE, 3), logs)
+
+
+def test_a_loss_linear_in_scores_says_nothing_of_them():
+    for size in (1, 3):
+        labels = labels_of(FLAGS, size)
+        assert known(Subclassed(), nll, labels, SCORES[:, :size]).link is None
+
+
 def test_one_class_of_several_sigmoids_is_a_share_of_their_sum():
     end, shares = layers.Activation("sigmoid"), sigmoid(SCORES)
     for loss, kind in (
