@@ -81,9 +81,10 @@ def _check_slopes(slopes: np.ndarray, outputs: np.ndarray) -> None:
         share = (outputs[:, 0] == 0) | (outputs[:, 0] == 1)
     if (flat & share).any():
         raise ValueError(
-            "`model` must return scores where its end is not known: a softmax "
-            "or sigmoid within it is so sure here that its gradient is 0. "
-            "Build it functional or Sequential, or leave the activation out. "
+            "`model` must return scores where its end is not known: what it "
+            "ends in is so sure here that its gradient is 0. Leave that out, "
+            "or make a softmax or sigmoid the last operation of a functional "
+            "or Sequential model; of several models look at one. "
             f"Received: outputs={outputs[flat & share][0].tolist()}"
         )
 

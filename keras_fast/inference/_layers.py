@@ -21,7 +21,7 @@ RESIZED = (
 
 
 def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
-    """The layer itself, of that name, or the last with feature maps.
+    """The layer itself, of that name, or the last that has all feature maps.
 
     Args:
         model: A built model; models within it are opened.
@@ -31,23 +31,7 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
         ValueError: There is not one such layer.
     """
     if layer is None:
-        outside: dict[int, Any] = {}
-        found = [
-            each
-            for each in _leaves(model, outside)
-            if not isinstance(each, layers.InputLayer)
-            and _is_map(_output(each), outside)
-        ]
-        if found:
-            return found[-1]
-        raise ValueError(
-            "`model` must have a convolution, or a layer that keeps the "
-            "places of one, and such a layer must be found without running "
-            "the model. Pass `layer`: any that gives (n, height, width, "
-            "channels). In a transformer, whose tokens have no such shape, "
-            "put a `keras.layers.Reshape` to it behind a block. "
-            f"Received: model={model.name}, layer=None"
-        )
+        return _last_with_maps(model)
     inside = layers_of(model, itself=False)
     found = [each for each in inside if layer is each or layer == each.name]
     if len(found) == 1:
@@ -57,6 +41,62 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
         "`model.summary(expand_nested=True)`; of layers of one name pass the "
         f"layer itself. Received: layer={layer!r}, which fits {len(found)}"
     )
+
+
+def _last_with_maps(model: keras.Model) -> keras.layers.Layer:
+    outside: dict[int, Any] = {}
+    found = [
+        each
+        for each in _leaves(model, outside)
+        if not isinstance(each, layers.InputLayer)
+        and _is_map(_output(each), outside)
+    ]
+    for each in reversed(found):
+        if not _has_way_around(each, model, outside):
+            return each
+    if found:
+        raise ValueError(
+            "`model` must have a layer whose feature maps are all that its "
+            "outputs know of the picture. Where several networks lead to "
+            "them, as in a mean of models, look at one of the models, or pass "
+            "as `layer` whose maps to follow. Received: "
+            f"model={model.name}, layer=None, and a way around each of "
+            f"{len(found)} layers, the last one {found[-1].name!r}"
+        )
+    raise ValueError(
+        "`model` must have a convolution, or a layer that keeps the "
+        "places of one, and such a layer must be found without running "
+        "the model. Pass `layer`: any that gives (n, height, width, "
+        "channels). In a transformer, whose tokens have no such shape, "
+        "put a `keras.layers.Reshape` to it behind a block. "
+        f"Received: model={model.name}, layer=None"
+    )
+
+
+def _has_way_around(layer: Any, model: Any, outside: dict[int, Any]) -> bool:
+    """Whether pictures reach the model's outputs by way of other layers.
+
+    Of a model that has no graph it is not known, and nothing is said.
+    """
+    tensors = list(getattr(model, "outputs", None) or [])
+    seen = set()
+    while tensors:
+        tensor = tensors.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        operation, call, place = made_by(tensor)
+        if operation is layer:
+            continue
+        if getattr(operation, "outputs", None):  # a model
+            tensors.append(operation.outputs[place])
+        elif not isinstance(operation, layers.InputLayer):
+            tensors += call.input_tensors
+        elif id(tensor) in outside:
+            tensors.append(outside[id(tensor)])
+        elif len(tensor.shape) == 4:
+            return True
+    return False
 
 
 def _leaves(

@@ -81,7 +81,8 @@ def grad_cam(
             `predict()` takes them; one has four axes, and the others are
             handed on.
         layer: Whose feature maps, or its name, in nested models too. None is
-            the last convolution, or what keeps its places behind it. Of a
+            the last convolution, or what keeps its places behind it, through
+            which all that the outputs know of the picture goes. Of a
             transformer that is at most what makes its patches: put a
             `keras.layers.Reshape` to (height, width, channels) behind a
             block, and pass that.
@@ -94,8 +95,9 @@ def grad_cam(
     Raises:
         ValueError: There is no such layer, or it has no feature maps; an
             argument is out of its range; the class that one output predicts
-            is not known; or a subclassed model ends in a softmax or sigmoid
-            so sure that its gradient is 0.
+            is not known; several networks lead to the outputs, and `layer`
+            is None; or a model whose end is not known is so sure that its
+            gradient is 0.
 
     Examples:
         >>> cnn = keras.Sequential(

@@ -11,6 +11,7 @@ import pytest
 from subjects import CLASSES, SHAPE, cnn, pictures
 
 from keras_fast.inference import grad_cam
+from keras_fast.inference._layers import conv_layer
 from keras_fast.models import image_classifier
 
 layers = keras.layers
@@ -236,6 +237,56 @@ def test_nothing_speaks_for_it():
     kernel.assign(-np.ones(kernel.shape))
     heatmaps = grad_cam(model, pictures(2)[0]).heatmaps
     assert not heatmaps.any()
+
+
+def several(*ends):
+    """Networks of one input, and what is made of their outputs."""
+    inputs = keras.Input(SHAPE)
+    members = [cnn(seed=seed) for seed in (2, 3)]
+    outputs = [member(inputs) for member in members]
+    for end in ends:
+        outputs = end(outputs)
+    return keras.Model(inputs, outputs), members
+
+
+@pytest.mark.parametrize(
+    "end", [layers.Average(), layers.Maximum(), layers.Multiply()]
+)
+def test_of_several_networks_one_must_be_chosen(end):
+    model, members = several(end)
+    x, _ = pictures(2)
+    with pytest.raises(ValueError, match="look at one of the models, or pass"):
+        grad_cam(model, x, class_index=1)
+    followed = grad_cam(
+        model, x, class_index=1, layer=members[0].get_layer("maps")
+    )
+    assert followed.heatmaps.max() == 1
+
+
+def test_several_that_are_sure_are_told_what_helps():
+    model, members = several(layers.Average())
+    x, _ = pictures(2)
+    for member in members:
+        kernel = member.get_layer("scores").kernel
+        kernel.assign(1e5 * kernel)
+    with pytest.raises(ValueError, match="of several models look at one"):
+        grad_cam(model, x, layer=members[0].get_layer("maps"))
+
+
+def test_the_last_layer_that_has_all_maps_is_taken():
+    inputs = keras.Input(SHAPE)
+    facts = keras.Input((2,))
+    pooled = layers.GlobalAveragePooling2D()
+    maps = layers.Conv2D(3, 3, padding="same", name="all")(inputs)
+    gate = layers.Conv2D(3, 1, activation="sigmoid", name="gate")(maps)
+    whole = layers.Multiply(name="whole")([maps, gate])
+    for outputs, name in (
+        (pooled(maps) * pooled(gate), "all"),  # two stages, two ways
+        (pooled(whole), "whole"),  # that meet again
+        (layers.Dense(3)(facts) + pooled(gate), "gate"),  # and no picture
+    ):
+        model = keras.Model([inputs, facts], outputs)
+        assert conv_layer(model).name == name
 
 
 def test_what_is_pooled_to_one_place_is_passed_over():
