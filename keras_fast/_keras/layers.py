@@ -3,10 +3,12 @@
 from typing import Any
 
 import keras
+from keras.src.backend import get_keras_mask
 
 __all__ = [
     "forget_losses",
     "layers_of",
+    "mask_of",
     "note_what_trains",
     "own_variables",
     "was_called",
@@ -38,3 +40,8 @@ def note_what_trains(model: keras.Model) -> None:
 def forget_losses(model: keras.Model) -> None:
     """Drop what layers added to the loss, which holds the graph it is from."""
     model._clear_losses()
+
+
+def mask_of(tensor: Any) -> Any:
+    """Which places of it count, as a layer or a loss noted; None for all."""
+    return get_keras_mask(tensor)

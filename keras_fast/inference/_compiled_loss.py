@@ -7,9 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fast._keras.layers import mask_of
+
 __all__ = [
     "classes_axis",
     "compiled_loss",
+    "counted",
+    "ignored_class",
     "is_binary",
     "losses",
     "sample_losses",
@@ -84,22 +88,55 @@ def losses(
     loss: keras.losses.Loss, labels: np.ndarray, outputs: np.ndarray
 ) -> np.ndarray:
     """What a loss is before weights and reduction."""
-    tensors = (ops.convert_to_tensor(a, loss.dtype) for a in (labels, outputs))
-    return ops.convert_to_numpy(loss.call(*tensors)).astype(float)
+    return _losses_and_mask(loss, labels, outputs)[0]
 
 
 def sample_losses(
-    loss: keras.losses.Loss, labels: np.ndarray, outputs: np.ndarray
+    loss: keras.losses.Loss,
+    labels: np.ndarray,
+    outputs: np.ndarray,
+    mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The loss of each sample, (n,); the mean over whatever else it has."""
-    found = losses(loss, labels, outputs)
+    """The loss of each sample, (n,); the mean over the places that count.
+
+    Args:
+        loss: A loss; it may leave out places itself, as with `ignore_class`.
+        labels: One batch of labels.
+        outputs: What the model gave.
+        mask: Which places of the outputs count; None for all.
+    """
+    found, own = _losses_and_mask(loss, labels, outputs)
     if found.shape[:1] != outputs.shape[:1]:
         raise ValueError(
             "The loss of `model` must be one for each sample before its "
             "reduction. Leave out the mean over the batch in it. Received: "
             f"losses of shape {found.shape} for {len(outputs)} samples"
         )
-    return found.reshape(len(found), -1).mean(axis=1)
+    places = counted(mask, found.ndim) * counted(own, found.ndim)
+    found, places = np.broadcast_arrays(found, places)
+    places = places.reshape(len(found), -1)
+    sums = (found.reshape(len(found), -1) * places).sum(axis=1)
+    return sums / np.maximum(places.sum(axis=1), 1)
+
+
+def counted(mask: np.ndarray | None, ndim: int) -> np.ndarray:
+    """1 where a place counts and 0 elsewhere, in so many axes."""
+    if mask is None:
+        return np.ones((1,) * ndim)
+    shape = mask.shape + (1,) * (ndim - mask.ndim)
+    # Of what has fewer places, one counts if any in it does.
+    return mask.reshape(*shape[:ndim], -1).any(axis=-1).astype(float)
+
+
+def _losses_and_mask(
+    loss: keras.losses.Loss, labels: np.ndarray, outputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    tensors = (ops.convert_to_tensor(a, loss.dtype) for a in (labels, outputs))
+    found = loss.call(*tensors)
+    mask = mask_of(found)
+    if mask is not None:
+        mask = np.asarray(ops.convert_to_numpy(mask), bool)
+    return ops.convert_to_numpy(found).astype(float), mask
 
 
 def takes_logits(loss: keras.losses.Loss) -> bool | None:
@@ -138,6 +175,12 @@ def classes_axis(loss: keras.losses.Loss) -> int:
         return -1
     _, bound = _function(loss)
     return bound.get("axis", getattr(loss, "axis", -1))
+
+
+def ignored_class(loss: keras.losses.Loss) -> int | None:
+    """The label of places that the loss leaves out, if there is one."""
+    _, bound = _function(loss)
+    return bound.get("ignore_class", getattr(loss, "ignore_class", None))
 
 
 def _function(loss: Any) -> tuple[Any, dict[str, Any]]:

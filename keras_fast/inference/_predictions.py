@@ -1,14 +1,18 @@
 """What does the model say of each batch, beside what is true?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_fast._keras.batches import batches
+from keras_fast._keras.compiled import compiled
+from keras_fast._keras.layers import forget_losses, layers_of, mask_of
 
 __all__ = ["predictions"]
+
+ops = keras.ops
 
 
 def predictions(
@@ -19,19 +23,56 @@ def predictions(
     batch_size: int | None = None,
     steps: int | None = None,
     verbose: int | str = 0,
-) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
-    """Inputs, labels and outputs, of one pass over the data.
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Inputs, labels, outputs and their mask, of one pass over the data.
 
     So they belong together also where the data is shuffled or augmented anew
     at each pass.
     """
+    predict = _with_mask(model) if _may_mask(model) else None
     for inputs, labels in batches(
         x, y, batch_size=batch_size, steps=steps, verbose=verbose
     ):
-        outputs = _one("model", model.predict_on_batch(inputs)).astype(float)
+        mask = None
+        if predict is None:
+            outputs = model.predict_on_batch(inputs)
+        else:
+            outputs, mask = predict(inputs)
+        outputs = _one("model", outputs).astype(float)
         if outputs.ndim == 1:
             outputs = outputs[:, None]
-        yield inputs, _one("y", labels), outputs
+        yield inputs, _one("y", labels), outputs, mask
+
+
+def _may_mask(model: keras.Model) -> bool:
+    """Whether a layer may make masks; Keras's others only hand them on."""
+    return any(
+        isinstance(layer, keras.layers.Masking)
+        or getattr(layer, "mask_zero", False)
+        or not type(layer).compute_mask.__module__.startswith("keras.")
+        for layer in layers_of(model)
+    )
+
+
+def _with_mask(model: keras.Model) -> Callable[[Any], tuple[Any, Any]]:
+    """`predict_on_batch`, which returns arrays, with the mask they had."""
+
+    def call(inputs: Any) -> Any:
+        outputs = model(inputs, training=False)
+        forget_losses(model)
+        masks = [mask_of(output) for output in keras.tree.flatten(outputs)]
+        return outputs, masks[0]
+
+    run = compiled(call, model, model.variables)
+
+    def predict(inputs: Any) -> tuple[Any, Any]:
+        outputs, mask = run(inputs)
+        outputs = keras.tree.map_structure(ops.convert_to_numpy, outputs)
+        if mask is not None:
+            mask = np.asarray(ops.convert_to_numpy(mask), bool)
+        return outputs, mask
+
+    return predict
 
 
 def _one(name: str, value: Any) -> np.ndarray:

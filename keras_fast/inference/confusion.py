@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_fast._checks import compiled, whole
-from keras_fast.inference._compiled_loss import compiled_loss
+from keras_fast.inference._compiled_loss import (
+    compiled_loss,
+    counted,
+    ignored_class,
+)
 from keras_fast.inference._meaning import Evidence
 from keras_fast.inference._predictions import predictions
 from keras_fast.plots.images import plot_matrix
@@ -74,7 +78,8 @@ def confusion_matrix(
     """Count what the model predicts for the samples of each class.
 
     Labels and outputs come from one pass over the data, so they belong
-    together also where it is shuffled. Of a segmentation each pixel counts.
+    together also where it is shuffled. Of a segmentation each pixel counts,
+    but for places that the model masks or the loss ignores.
     Weights do not count.
 
     Args:
@@ -115,7 +120,7 @@ def confusion_matrix(
     known = Evidence(model, loss)
     names = names_of(x, class_names)
     matrix = np.zeros((0, 0), np.int64)
-    for _, labels, outputs in predictions(
+    for _, labels, outputs, mask in predictions(
         model, x, y, batch_size=batch_size, steps=steps, verbose=verbose
     ):
         known.see(labels, outputs)
@@ -125,11 +130,14 @@ def confusion_matrix(
         if not len(matrix):
             _check_names(names, size)
             matrix = np.zeros((size, size), np.int64)
-        predicted = outputs.argmax(axis=-1).ravel()
+        predicted = outputs.argmax(axis=-1)
+        places = counted(mask, predicted.ndim) > 0
+        places = np.broadcast_to(places, predicted.shape).ravel()
+        predicted = predicted.ravel()
         labels = labels.reshape(len(predicted), -1)
-        counted = (labels != getattr(loss, "ignore_class", None)).all(axis=1)
-        actual = class_index(labels[counted], size)
-        np.add.at(matrix, (actual, predicted[counted]), 1)
+        places = places & (labels != ignored_class(loss)).all(axis=1)
+        actual = class_index(labels[places], size)
+        np.add.at(matrix, (actual, predicted[places]), 1)
     return ConfusionMatrix(matrix, names)
 
 

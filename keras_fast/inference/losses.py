@@ -104,7 +104,9 @@ def top_losses(
     """Find the samples of the largest loss, and what the model says of them.
 
     The loss is the one that the model is compiled with, of each sample by
-    itself: neither weights nor penalties of layers count. Inputs, labels and
+    itself: the mean over the places that count, without those that the model
+    masks or the loss ignores. Neither weights nor penalties of layers count.
+    Inputs, labels and
     outputs come from one pass over the data, so they belong together also
     where it is shuffled or augmented. No more than `k` samples and one batch
     are held.
@@ -145,9 +147,10 @@ def top_losses(
     samples: list[tuple] = []  # place, index, loss, arrays
     seen = 0
     how = {"batch_size": batch_size, "steps": steps, "verbose": verbose}
-    for batch in predictions(model, x, y, **how):
-        known.see(*batch[1:])
-        losses = sample_losses(loss, *batch[1:])
+    for inputs, labels, outputs, mask in predictions(model, x, y, **how):
+        known.see(labels, outputs)
+        losses = sample_losses(loss, labels, outputs, mask)
+        batch = (inputs, labels, outputs)
         sizes = np.nan_to_num(losses, nan=np.inf)  # which makes inf finite
         places = -sizes if largest else sizes
         for i in np.argsort(places, kind="stable")[:k]:
