@@ -38,6 +38,15 @@ def test_weighted_losses():
     np.testing.assert_allclose(recorder.losses, wanted, atol=1e-6)
 
 
+def test_the_model_may_hold_layers_in_a_tuple():
+    model, recorder = mlp(sgd()), Recorder()
+    model.parts = tuple(model.layers)  # TensorFlow wraps it
+    history = fit(model, *data(2), recorder, epochs=1)
+    np.testing.assert_allclose(
+        recorder.losses.mean(), history.history["loss"][0], atol=1e-6
+    )
+
+
 def test_validation_and_other_losses_are_not_recorded():
     x, y = data()
     recorder, model = Recorder(), mlp(sgd())
