@@ -35,8 +35,8 @@ endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo test test-jax test-torch test-extras stress lint format types \
-	site site-test site-test-if-chromium chromium bench check
+.PHONY: demo test test-jax test-torch test-extras stress peer-test lint format \
+	types site site-test site-test-if-chromium chromium bench check
 
 demo: .venv/.stamp-demo
 	$(BIN)/python examples/demo.py
@@ -57,6 +57,18 @@ test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-onnx .venv/.stamp-dev
 
 stress: .venv/.stamp-dev
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "stress or crash" $(ARGS)
+	$(MAKE) peer-test ARGS=
+
+# Keras's own tests, inside its package, with something of ours in every fit().
+# The settings of our tests are not for them.
+PEERS := callbacks trainers models optimizers saving export distribution
+peer-test: .venv/.stamp-jax
+	for backend in tensorflow jax; do \
+		KERAS_BACKEND=$$backend PYTHONPATH=tests $(BIN)/python -m pytest \
+		-p identity -p no:cacheprovider --config-file /dev/null \
+		--disable-warnings --timeout 600 \
+		--pyargs $(PEERS:%=keras.src.%) $(ARGS) || exit 1; \
+	done
 
 lint: .venv/.stamp-dev
 	$(BIN)/ruff format --check .
