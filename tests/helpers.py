@@ -5,6 +5,7 @@ import hashlib
 
 import keras
 import numpy as np
+import pytest
 
 BACKEND = keras.backend.backend()
 # PyTorch runs one step an execution, and its compiler is another's subject.
@@ -18,6 +19,18 @@ ATTRIBUTES = {
     "beta_2": ("beta_2", "rho"),
     "weight_decay": ("weight_decay",),
 }
+
+
+def since(version):
+    """Marks what names a part that Keras has from this version on."""
+    installed, needed = (
+        tuple(map(int, each.split(".")[:2]))
+        for each in (keras.__version__, version)
+    )
+    return pytest.mark.skipif(
+        installed < needed,
+        reason=f"names a part of Keras {version}, this is {keras.__version__}",
+    )
 
 
 def sgd(**arguments):

@@ -13,6 +13,7 @@ import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 __all__ = [
+    "batches_done",
     "batches_of_this_fit",
     "begin_at",
     "begin_at_epoch",
@@ -45,6 +46,18 @@ def batches_of_this_fit() -> int | None:
     """Batches in an epoch of the `fit()` that called, as far as it knows."""
     epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
     return epoch.num_batches
+
+
+def batches_done(batch: int, model: keras.Model) -> int:
+    """How many batches of the epoch are done as `on_train_batch_end` is called.
+
+    Args:
+        batch: What it is told: of the batches of an execution the last, and
+            the first before Keras 3.11.
+        model: The model that trains.
+    """
+    steps = model.steps_per_execution
+    return (batch // steps + 1) * steps
 
 
 def is_validated() -> bool:
@@ -132,17 +145,19 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
     epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
     enumerate_all = epoch._enumerate_iterator
 
-    def enumerate_the_rest() -> Iterator[tuple[int, int, Any]]:
+    def enumerate_the_rest() -> Iterator[tuple[Any, ...]]:
         del epoch.__dict__["_enumerate_iterator"]
         drawn = None
-        for first, last, batches in enumerate_all():
+        # Number of the first batch, from Keras 3.11 on that of the last, data.
+        for numbers in enumerate_all():
+            first, batches = numbers[0], numbers[-1]
             if first < batch:
                 for _ in range(epoch.steps_per_execution):
                     drawn = next(batches, None)
                 continue
             if first == batch:
                 then(drawn)
-            yield first, last, batches
+            yield numbers
 
     epoch.__dict__["_enumerate_iterator"] = enumerate_the_rest
 

@@ -81,5 +81,6 @@ def check_used(optimizer: Any, rates_of: RatesOf, start: int, end: int) -> None:
 
 def _warm_up(optimizer: Any) -> int:
     """Updates for which it scales the rate itself."""
-    free = isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW)
-    return optimizer.warmup_steps if free else 0
+    # Keras has it since 3.14.
+    free = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
+    return optimizer.warmup_steps if isinstance(optimizer, free) else 0

@@ -11,6 +11,7 @@ from keras_fast._checks import path as checked_path
 from keras_fast._files.array_file import write_array_file
 from keras_fast._files.io import discard_unfinished
 from keras_fast._keras.fit import (
+    batches_done,
     begin_at,
     begin_at_epoch,
     callbacks_of_this_fit,
@@ -127,7 +128,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._refuse_outside()
-        before, self._batch = self._batch, batch + 1
+        before, self._batch = self._batch, batches_done(batch, self._model)
         if self._model.stop_training:
             return  # the epoch ends here
         due = self._signals.waiting is not None or (

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_fast._checks import at_least, positive, whole
-from keras_fast._keras.fit import callbacks_of_this_fit
+from keras_fast._keras.fit import batches_done, callbacks_of_this_fit
 from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
 from keras_fast.schedules import sgdr
 
@@ -119,7 +119,8 @@ class SGDR(ParamScheduler):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         super().on_train_batch_end(batch, logs)
         # Whether a cycle ends with the epoch is for on_epoch_end to say.
-        done = self._epoch + (batch + 1) / self.params["steps"]
+        batches = batches_done(batch, self._model)
+        done = self._epoch + batches / self.params["steps"]
         self._end_cycles(min(done, self._epoch + 1 - 1e-6), logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -110,7 +110,8 @@ def _means(
     ends = np.cumsum([v.shape[0] for v in moving])
     means = list(zip(moving, np.split(total / count, ends[:-1]), strict=True))
     for layer, (_, variance) in zip(layers, means[1::2], strict=True):
-        if layer.renorm:  # training goes on from there
+        # Training goes on from there. Keras has it since 3.14.
+        if getattr(layer, "renorm", False):
             deviation = np.sqrt(variance + layer.epsilon)
             means.append((layer.moving_stddev, deviation))
     return means

@@ -13,6 +13,7 @@ Behind the pretrained part. Two things mark where that ends.
 """
 
 import enum
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -32,14 +33,11 @@ POOLING = (
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalMaxPooling3D,
 )
-# Global where it leaves one place.
-ADAPTIVE = (
-    keras.layers.AdaptiveAveragePooling1D,
-    keras.layers.AdaptiveAveragePooling2D,
-    keras.layers.AdaptiveAveragePooling3D,
-    keras.layers.AdaptiveMaxPooling1D,
-    keras.layers.AdaptiveMaxPooling2D,
-    keras.layers.AdaptiveMaxPooling3D,
+# Global where it leaves one place. Keras has these since 3.14.
+ADAPTIVE = tuple(
+    kind
+    for name, kind in vars(keras.layers).items()
+    if re.fullmatch(r"Adaptive\w+Pooling\dD", name)
 )
 
 

@@ -3,7 +3,17 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from helpers import by_hand, data, distance, fit, mlp, sgd, state, weights
+from helpers import (
+    by_hand,
+    data,
+    distance,
+    fit,
+    mlp,
+    sgd,
+    since,
+    state,
+    weights,
+)
 
 from keras_fast.callbacks import ParamScheduler, Recorder
 from keras_fast.schedules import linear
@@ -92,6 +102,7 @@ def test_a_schedule_without_a_number_is_refused(value):
         np.testing.assert_array_equal(before, after)
 
 
+@since("3.15")
 def test_optimizers_within_one_are_refused():
     optimizer = keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(keras.optimizers.Adam())

@@ -15,6 +15,7 @@ from helpers import (
     fit,
     interpreted,
     mlp,
+    since,
     weights,
 )
 from references import gradients
@@ -165,6 +166,7 @@ def test_a_loss_scale_factor():
     assert distance(found, expected("Adam")) <= 1e-6
 
 
+@since("3.15")
 @pytest.mark.parametrize("name", ["momentum", "AdamW"])
 def test_equals_the_multi_optimizer_of_keras(name):
     multipliers = [0.1, 0.1, 0.5, 0.5, 1.0, 1.0]

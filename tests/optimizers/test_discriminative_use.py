@@ -15,6 +15,7 @@ from helpers import (
     fit,
     mlp,
     sgd,
+    since,
 )
 from references import Adam, Momentum
 
@@ -208,15 +209,17 @@ def test_a_list_for_what_trains_alone():
             "Wrap it the other way round: Keras does so itself under "
             "`mixed_float16`. Received: inner_optimizer=LossScaleOptimizer",
         ),
-        (
+        pytest.param(
             lambda: keras.optimizers.MultiOptimizer(lambda variable: sgd()),
             "Pass one optimizer: the multipliers make the groups. Received: "
             "inner_optimizer=MultiOptimizer",
+            marks=since("3.15"),
         ),
-        (
+        pytest.param(
             lambda: keras.optimizers.ScheduleFreeAdamW(),
             "Its update is not proportional to the rate. Pass `AdamW`. "
             "Received: inner_optimizer=ScheduleFreeAdamW",
+            marks=since("3.14"),
         ),
         (
             lambda: DiscriminativeOptimizer(sgd(), [1.0]),

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import data, distance, mlp, sgd
+from helpers import data, distance, mlp, sgd, since
 
 from keras_fast import freeze, update_batch_norm
 
@@ -210,6 +210,7 @@ class Interrupted(keras.utils.PyDataset):
         return (data()[0][:4],)
 
 
+@since("3.14")
 def test_ctrl_c_leaves_nothing():
     norm = keras.layers.BatchNormalization(momentum=0.9, renorm=True)
     penalty = keras.layers.ActivityRegularization(l2=0.1)
@@ -232,6 +233,7 @@ def test_statistics_that_were_no_numbers():
     assert np.isfinite(norm.get_weights()).all()
 
 
+@since("3.14")
 def test_training_goes_on_from_there_with_renorm():
     norm = keras.layers.BatchNormalization(momentum=1.0, renorm=True)
     model = mlp(sgd(), norm)

@@ -5,6 +5,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+from helpers import since
 
 from keras_fast import (
     fine_tune,
@@ -26,6 +27,13 @@ def assembly(build):
     """The head's layers are h1, h2, ..., and no others begin with an h."""
     ASSEMBLIES.append(build)
     return build
+
+
+def marked(builds):
+    return [
+        pytest.param(build, marks=getattr(build, "pytestmark", ()))
+        for build in builds
+    ]
 
 
 def conv(name):
@@ -296,6 +304,7 @@ def kept_dims_by_an_operation():
 
 
 @assembly
+@since("3.13")
 def adaptive_pooling():
     pool = L.AdaptiveAveragePooling2D(1)
     return base(pool, L.Conv2D(2, 1, name="h1"), L.Flatten())
@@ -484,7 +493,7 @@ def test_the_table_is_long():
     assert len({build.__name__ for build in ASSEMBLIES}) >= 40
 
 
-@pytest.mark.parametrize("build", ASSEMBLIES)
+@pytest.mark.parametrize("build", marked(ASSEMBLIES))
 def test_head(build):
     model = build()
     head, body = split_by_name(model)
@@ -501,7 +510,9 @@ def test_head(build):
     assert head and body
 
 
-@pytest.mark.parametrize("build", [b for b in ASSEMBLIES if b not in NO_CUT])
+@pytest.mark.parametrize(
+    "build", marked(b for b in ASSEMBLIES if b not in NO_CUT)
+)
 def test_cut(build):
     model = build()
     x = inputs_of(model)

@@ -12,6 +12,7 @@ from helpers import (
     fit,
     leaf,
     mlp,
+    since,
     weights,
 )
 from references import Momentum
@@ -275,11 +276,12 @@ def test_fine_tune_keeps_to_it():
             "such as `keras.optimizers.AdamW(weight_decay=0.01)`. Received: "
             "optimizer=Adam with weight_decay=None",
         ),
-        (
+        pytest.param(
             lambda: optimizers.MultiOptimizer(lambda variable: sgd()),
             "The optimizer must be one optimizer: of several, each has its own "
             "decay. Use `keras_fast.optimizers.DiscriminativeOptimizer` for a "
             "learning rate per group. Received: optimizer=MultiOptimizer",
+            marks=since("3.15"),
         ),
     ],
 )
