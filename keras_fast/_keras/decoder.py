@@ -1,15 +1,24 @@
 """What does Keras's loader of images make of a file?
 
 `keras.utils.image_dataset_from_directory` decodes and resizes with TensorFlow
-on every backend.
+on every backend. Where there is none Keras decodes with Pillow, in `load_img`
+and in that function with `format="grain"`.
 """
 
+import importlib.util
+import io
 import re
+import warnings
 from typing import Any
 
 import numpy as np
 
-__all__ = ["decoded", "decoding_error", "resized"]
+__all__ = ["decoded", "decoding_error", "has_tensorflow", "resized"]
+
+
+def has_tensorflow() -> bool:
+    """Whether the loader's decoder is installed."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
 def decoded(content: bytes, channels: int) -> Any:
@@ -32,10 +41,26 @@ def decoded(content: bytes, channels: int) -> Any:
 
 def decoding_error(content: bytes) -> str | None:
     """Why Keras's loader can't decode it as RGB, or None."""
+    if not has_tensorflow():
+        return _decoding_error_of_pillow(content)
     try:
         decoded(content, 3)
     except ValueError as error:
         return str(error)
+    return None
+
+
+def _decoding_error_of_pillow(content: bytes) -> str | None:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as image:
+                image.convert("RGB")
+    # What a damaged file raises can be anything.
+    except Exception as error:
+        return str(error) or type(error).__name__
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_fast._checks import one_of, whole
-from keras_fast._keras.decoder import decoded, resized
+from keras_fast._keras.decoder import decoded, has_tensorflow, resized
 
 __all__ = ["load_images"]
 
@@ -43,11 +43,12 @@ def load_images(
     interpolates, and a model that was trained on the one loses accuracy on the
     other. So use this function to predict, or for training and prediction.
 
-    The formats are BMP, GIF (the first frame), JPEG, PNG and WebP. Grayscale
-    images become RGB, 16 bits become 8 and CMYK becomes RGB, as in training.
-    Keras ignores transparency, which often turns transparent pixels black, and
-    the EXIF orientation of photos. `background` and `upright` take care of
-    them; then load the training data with this function too.
+    The formats are BMP, GIF (the first frame), JPEG, PNG and, from TensorFlow
+    2.20 on, WebP. Grayscale images become RGB, 16 bits become 8 and CMYK
+    becomes RGB, as in training. Keras ignores transparency, which often turns
+    transparent pixels black, and the EXIF orientation of photos. `background`
+    and `upright` take care of them; then load the training data with this
+    function too.
 
     Args:
         paths: The files.
@@ -65,6 +66,7 @@ def load_images(
 
     Raises:
         ValueError: There is no path, or a file can't be read or decoded.
+        ImportError: TensorFlow is not installed.
 
     Examples:
         >>> keras.utils.save_img("cat.png", np.full((40, 50, 3), 99.0))
@@ -79,6 +81,13 @@ def load_images(
         raise TypeError(
             "`paths` must be a list of paths. Pass one as [path]. "
             f"Received: paths={paths!r}"
+        )
+    if not has_tensorflow():
+        raise ImportError(
+            "TensorFlow must be installed: Keras's loader decodes and resizes "
+            "with it, on every backend. Run `pip install tensorflow`, or train "
+            "and predict with what `keras.utils.load_img` loads. Received: no "
+            "module named 'tensorflow'"
         )
     images = [
         resized(_pixels(Path(path), channels, color, upright), (height, width))

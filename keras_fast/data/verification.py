@@ -28,6 +28,10 @@ def verify_images(
     too large is told by its header and not decoded. Nothing is changed: what
     to do with a file is up to you.
 
+    That function decodes with TensorFlow. Where TensorFlow is not installed,
+    Keras decodes with Pillow, as `keras.utils.load_img` does everywhere, and
+    so does this function: then what is not in the result Pillow can load.
+
     Args:
         directory: The folder.
         max_pixels: Refuse larger pictures. Decoding takes 3 bytes a pixel,
