@@ -2,8 +2,11 @@
 
 import ast
 import graphlib
+import importlib.metadata
 import inspect
 import re
+import sys
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -212,6 +215,29 @@ def test_private_names_of_keras_are_in_one_room_alone():
         if room(module) != INSIDE
     }
     assert {module: names for module, names in found.items() if names} == {}
+
+
+def undeclared(names, declared):
+    """Packages among these imports that no requirement brings."""
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    brought_by = importlib.metadata.packages_distributions()
+    declared = {re.match(r"[\w-]+", each)[0].lower() for each in declared}
+    # A backend of Keras is the user's choice.
+    ours = {"keras_fast", "jax", "torch"}
+    return {
+        top
+        for top in tops - ours
+        if not declared & {each.lower() for each in brought_by[top]}
+    }
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())
+    declared = project["project"]["dependencies"]
+    names = {name for module in PATHS for name, _ in imports_of(module)}
+    assert undeclared(names, declared) == set()
+    fewer = [each for each in declared if not each.startswith("pillow")]
+    assert undeclared(names, fewer) == {"PIL"}
 
 
 def test_no_import_cycles():

@@ -1,5 +1,6 @@
 """The public names, what their docstrings promise, and what importing costs."""
 
+import ast
 import doctest
 import importlib
 import io
@@ -16,6 +17,7 @@ import pytest
 
 import keras_fast
 
+ROOT = Path(__file__).parents[1]
 PUBLIC = {
     "keras_fast": [
         "CorruptFileError",
@@ -172,8 +174,33 @@ def test_docstring_example_runs(example, ready, tmp_path, monkeypatch):
     assert result.failed == 0, report.getvalue()
 
 
+def names_of_keras(tree):
+    """Dotted names such as `keras.layers.Dense` in code."""
+    for node in ast.walk(tree):
+        names = []
+        while isinstance(node, ast.Attribute):
+            names.insert(0, node.attr)
+            node = node.value
+        if names and isinstance(node, ast.Name) and node.id == "keras":
+            yield names
+
+
+def test_every_part_of_keras_that_is_named_exists():
+    named = set()
+    for path in ROOT.glob("keras_fast/**/*.py"):
+        named |= {*map(tuple, names_of_keras(ast.parse(path.read_text())))}
+    assert ("callbacks", "CallbackList") in named
+    for names in named:
+        found = keras
+        for name in names:
+            if not inspect.ismodule(found):
+                break
+            assert hasattr(found, name), names
+            found = getattr(found, name)
+
+
 def test_version_is_that_of_the_distribution():
-    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    text = ROOT.joinpath("pyproject.toml").read_text()
     assert keras_fast.__version__ == tomllib.loads(text)["project"]["version"]
 
 
@@ -191,6 +218,6 @@ assert [sys.modules[name] for name in heavy] == [None] * 4
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
