@@ -171,7 +171,8 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
             f"inputs and labels. Received: x={type(x).__name__}, "
             f"y={type(y).__name__}"
         )
-    if not hasattr(x, "__iter__"):
+    # A `PyDataset` has it since Keras 3.11.
+    if not isinstance(x, keras.utils.PyDataset) and not hasattr(x, "__iter__"):
         raise TypeError(
             "`x` must be data as `fit()` takes them. Pass arrays or a "
             f"`tf.data.Dataset`. Received: x={x!r}"
