@@ -228,9 +228,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._check_run(note, own)
         model, self._batch = self._model, note["batch"]
         build_others(model, note.get("trained by others", []))
-        others = "other variables"
-        found = self._facts()[others]
-        check_fits(self.path, "model", note.get(others, []), found)
+        now, others = self._facts(), "other variables"
+        check_fits(self.path, "model", note.get(others, []), now[others])
 
         def begin(batch: Any) -> None:
             build(model, batch)

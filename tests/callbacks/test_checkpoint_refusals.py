@@ -101,7 +101,9 @@ def test_a_damaged_file_is_refused(interrupted):
 
 
 def test_a_model_without_variables_is_refused(tmp_path):
-    model = keras.Sequential([keras.layers.Dense(1)], name="unbuilt")
+    model = keras.Sequential(
+        [keras.layers.Dense(1, name="only")], name="unbuilt"
+    )
     model.compile("sgd", "mse")
     if BACKEND == "tensorflow":  # the others build it when `fit()` starts
         with pytest.raises(ValueError) as caught:
@@ -112,5 +114,6 @@ def test_a_model_without_variables_is_refused(tmp_path):
             )
         assert str(caught.value) == (
             "The model must be built to be saved. Give it an `Input`, or call "
-            "it on a batch before `fit()`. Received: model=unbuilt (not built)"
+            "it, or each of its layers where it has no `call()`, on a batch "
+            "before `fit()`. Received: model=unbuilt (not built: only)"
         )
