@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_fast._keras.optimizers import batches_applied
 from keras_fast._keras.unwrap import batches_per_update
+from keras_fast._keras.versions import SCHEDULE_FREE
 
 __all__ = ["check_used", "makes_its_own", "used_rates", "warms_up"]
 
@@ -81,6 +82,5 @@ def check_used(optimizer: Any, rates_of: RatesOf, start: int, end: int) -> None:
 
 def _warm_up(optimizer: Any) -> int:
     """Updates for which it scales the rate itself."""
-    # Keras has it since 3.14.
-    free = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
-    return optimizer.warmup_steps if isinstance(optimizer, free) else 0
+    free = isinstance(optimizer, SCHEDULE_FREE)
+    return optimizer.warmup_steps if free else 0

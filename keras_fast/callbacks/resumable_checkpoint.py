@@ -74,8 +74,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
       and `load_own_variables(store)`, of NumPy arrays by name, is saved too;
       so are `WeightAveraging` and `CycleStopping`.
 
-    After an interruption within an epoch its first batches are read again and
-    not trained on.
+    After an interruption within an epoch its first batches are only read again.
 
     Args:
         path: The file. Its folder is made if it is not there.

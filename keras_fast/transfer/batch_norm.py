@@ -12,6 +12,7 @@ from keras_fast._keras.batches import batches
 from keras_fast._keras.compiled import compiled
 from keras_fast._keras.held import variables_of
 from keras_fast._keras.layers import forget_losses, layers_of
+from keras_fast._keras.versions import has_renorm
 
 __all__ = ["batch_norms", "update_batch_norm"]
 
@@ -110,8 +111,7 @@ def _means(
     ends = np.cumsum([v.shape[0] for v in moving])
     means = list(zip(moving, np.split(total / count, ends[:-1]), strict=True))
     for layer, (_, variance) in zip(layers, means[1::2], strict=True):
-        # Training goes on from there. Keras has it since 3.14.
-        if getattr(layer, "renorm", False):
+        if has_renorm(layer):  # training goes on from there
             deviation = np.sqrt(variance + layer.epsilon)
             means.append((layer.moving_stddev, deviation))
     return means

@@ -13,7 +13,6 @@ Behind the pretrained part. Two things mark where that ends.
 """
 
 import enum
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import keras
 
 from keras_fast._keras.graph import graph_of, ordered_calls
 from keras_fast._keras.layers import layers_of, own_variables
+from keras_fast._keras.versions import ADAPTIVE_POOLING
 
 __all__ = ["find_head"]
 
@@ -32,12 +32,6 @@ POOLING = (
     keras.layers.GlobalMaxPooling1D,
     keras.layers.GlobalMaxPooling2D,
     keras.layers.GlobalMaxPooling3D,
-)
-# Global where it leaves one place. Keras has these since 3.14.
-ADAPTIVE = tuple(
-    kind
-    for name, kind in vars(keras.layers).items()
-    if re.fullmatch(r"Adaptive\w+Pooling\dD", name)
 )
 
 
@@ -146,7 +140,7 @@ def _kind(operation: Any, kinds: set[_Kind], output: Any) -> _Kind:
     if _Kind.MAPS in kinds:
         one = sum(size != 1 for size in places) <= 1 and (
             getattr(operation, "keepdims", False)
-            or isinstance(operation, ADAPTIVE)
+            or isinstance(operation, ADAPTIVE_POOLING)
         )
         return _Kind.POOLED if one or len(places) <= 1 else _Kind.MAPS
     if _Kind.POOLED in kinds:

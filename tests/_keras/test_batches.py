@@ -8,6 +8,11 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from keras_fast import cache_features, lr_find
 from keras_fast._keras.batches import has_length, is_one_shot
 
+# What Keras says of a class of its own, before 3.12.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Your `PyDataset` class should call"
+)
+
 X = np.random.default_rng(0).uniform(0, 1, (8, 6, 6, 3)).astype("float32")
 Y = np.arange(8) % 2
 
@@ -107,8 +112,6 @@ def model():
     return built
 
 
-# What Keras says of its own class, before 3.12.
-@pytest.mark.filterwarnings("ignore:Your `PyDataset` class should call")
 def test_a_generator_of_images_is_read_by_number():
     seen = []
 
