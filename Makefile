@@ -1,5 +1,6 @@
-# Every target sets up what it needs in .venv, once. It installs again only
-# when pyproject.toml or constraints.txt changes.
+# Every target sets up what it needs in .venv, once, and two of them in an
+# environment of their own. It installs again only when pyproject.toml or the
+# file of constraints changes.
 
 # Python 3.11, 3.12 or 3.13.
 PYTHON ?= python3
@@ -10,9 +11,24 @@ CORE ?= tests/test_*.py tests/_files tests/_keras tests/callbacks tests/finder \
 	tests/layers tests/optimizers tests/plots tests/schedules tests/training \
 	tests/transfer
 
+# What `make test-oldest` runs: what stands on the inside of Keras, and every
+# example in a docstring.
+CALLBACKS := lr_finder one_cycle own_steps param_scheduler recorder \
+	resumable_checkpoint sgdr snapshot_ensemble used_rates weight_averaging
+OLDEST ?= tests/test_public_api.py tests/test_precision.py \
+	tests/_keras/test_batches.py tests/_keras/test_gradients.py \
+	tests/_keras/test_held.py tests/_keras/test_rebind.py \
+	$(CALLBACKS:%=tests/callbacks/test_%.py) tests/optimizers \
+	tests/training/test_fine_tune.py tests/training/test_lr_find.py \
+	tests/training/test_recipes_resumed.py tests/transfer/test_batch_norm.py \
+	tests/transfer/test_freezing_state.py \
+	tests/transfer/test_head_assemblies.py tests/transfer/test_weight_decay.py
+
 BIN := .venv/bin
+test-oldest: BIN := .venv-oldest/bin
+test-no-tensorflow: BIN := .venv-no-tensorflow/bin
 # Two at a time, a file each: models that a file's tests share are built once.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Without what TensorFlow says of a GPU that is not there.
 TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -27,16 +43,17 @@ APT_GET := DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet
 
 ifneq ($(shell command -v uv 2>/dev/null),)
 CREATE := uv venv --quiet --clear --seed --python "$$(command -v $(PYTHON))"
-INSTALL := uv pip install --quiet --python $(BIN)/python
+INSTALL = uv pip install --quiet --python $(BIN)/python
 else
 CREATE := $(PYTHON) -m venv --clear
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo test test-jax test-torch test-extras stress peer-test lint format \
-	types site site-test site-test-if-chromium chromium bench check
+.PHONY: demo test test-jax test-torch test-oldest test-no-tensorflow \
+	test-extras stress peer-test lint format types site site-test \
+	site-test-if-chromium chromium bench check
 
 demo: .venv/.stamp-demo
 	$(BIN)/python examples/demo.py
@@ -50,6 +67,18 @@ test-jax: .venv/.stamp-jax
 # With a thread each: PyTorch's would wait for each other.
 test-torch: .venv/.stamp-torch
 	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(PYTEST) -m "not stress and not once" $(CORE) $(ARGS)
+
+# With the lowest versions that pyproject.toml allows. There, a model that Keras
+# has loaded warns when it is called.
+test-oldest: .venv-oldest/.stamp
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not stress and not once" \
+		-W "ignore:The structure of" $(OLDEST) $(ARGS)
+
+# The wheel itself, with JAX. `pytest` leaves the checkout out of the path.
+test-no-tensorflow: .venv-no-tensorflow/.stamp
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+		--force-reinstall .
+	KERAS_BACKEND=jax $(BIN)/pytest tests/extras/test_without_tensorflow.py $(ARGS)
 
 # With KerasHub, KerasCV and ONNX; other tests pass them by.
 test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-onnx .venv/.stamp-dev
@@ -99,16 +128,17 @@ bench: .venv/.stamp-dev
 	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file || exit 1; done
 
 # The cheap ones first.
-check: lint types site site-test-if-chromium test test-jax test-torch
+check: lint types site site-test-if-chromium test test-jax test-torch \
+	test-oldest test-no-tensorflow
 
 site-test-if-chromium:
 	@if $(MAKE) chromium; then $(MAKE) site-test; else \
 		echo "Left out: make site-test, for want of Chromium"; fi
 
-$(BIN)/python:
-	$(CREATE) .venv
+.venv/bin/python .venv-oldest/bin/python .venv-no-tensorflow/bin/python:
+	$(CREATE) $(@:/bin/python=)
 
-.venv/.stamp-%: pyproject.toml constraints.txt $(BIN)/python
+.venv/.stamp-%: pyproject.toml constraints.txt .venv/bin/python
 	$(INSTALL) --constraint constraints.txt --editable ".[$*]"
 	touch $@
 
@@ -119,4 +149,16 @@ $(BIN)/python:
 # pip, so that its settings say which build of torch this machine takes.
 .venv/.stamp-torch: .venv/.stamp-dev
 	$(BIN)/python -m pip install torch==2.13.0
+	touch $@
+
+# With Python 3.11 or 3.12: the lowest TensorFlow has no wheel for 3.13.
+.venv-oldest/.stamp: pyproject.toml constraints-oldest.txt .venv-oldest/bin/python
+	$(INSTALL) --constraint constraints-oldest.txt --editable ".[test]"
+	touch $@
+
+# What the package needs without TensorFlow, and what builds and tests it.
+.venv-no-tensorflow/.stamp: constraints.txt .venv-no-tensorflow/bin/python
+	$(INSTALL) --constraint constraints.txt keras numpy ml_dtypes matplotlib \
+		pillow filelock jax==0.10.2 jaxlib==0.10.2 "hatchling>=1.27" \
+		pytest pytest-timeout
 	touch $@

@@ -306,6 +306,7 @@ def test_a_model_that_is_not_built():
         decay_weights_only(model)
 
 
+@since("3.13")
 def test_muon_has_two():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
     optimizer = optimizers.Muon(weight_decay=None, adam_weight_decay=0.1)
