@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from keras_fast._files import io as _io
-from keras_fast.data import _build
 from keras_fast.features.build import Batch, build
 from keras_fast.features.feature_cache import FeatureCache
 from keras_fast.features.manifest import read_manifest
@@ -41,7 +40,9 @@ def batches(x, y, size=BATCH):
 
 def small_shards(patch, rows=PER_SHARD, width=WIDTH):
     """Shards of a few rows, so that little data make many."""
-    patch.setattr(_build, "MOST_BYTES", 4096 + rows * width * 4)
+    patch.setattr(
+        "keras_fast.features.build.MOST_BYTES", 4096 + rows * width * 4
+    )
 
 
 def make(folder, x=None, extract=body, size=BATCH, views=1, key="key"):

@@ -12,7 +12,7 @@ from harness import ROWS, body, inputs, make
 
 from keras_fast import CorruptFileError, FeatureCache, FileVersionError
 from keras_fast._files.io import crc32, to_json
-from keras_fast.data import _manifest
+from keras_fast.features import manifest
 
 ERRORS = (CorruptFileError, FileVersionError)
 
@@ -50,7 +50,7 @@ def forge(folder, change):
     path = folder / "manifest.json"
     fields = json.loads(path.read_text())
     change(fields)
-    fields["checksum"] = _manifest._checksum(fields)
+    fields["checksum"] = manifest._checksum(fields)
     path.write_bytes(to_json(fields))
 
 

@@ -174,15 +174,15 @@ def test_a_waiter_takes_over_from_a_killed_builder(tmp_path, clean, capsys):
     builder = fork(build_and_hang, tmp_path / "cache", ready)
     os.read(told, 1)
     with pytest.MonkeyPatch.context() as patch:
-        from keras_fast.data import _build
+        from keras_fast.features import build
 
-        say = _build._say_wait
+        say = build._say_wait
 
         def kill(folder):
             say(folder)
             os.kill(builder, signal.SIGKILL)
 
-        patch.setattr(_build, "_say_wait", kill)
+        patch.setattr(build, "_say_wait", kill)
         counter = Counter()
         make(tmp_path / "cache", extract=counter)
     assert wait(builder) == -signal.SIGKILL

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from harness import ROWS, make
 
-from keras_fast.data import _feature_batches, feature_cache
+from keras_fast.features import feature_batches, feature_cache
 from keras_fast.features.feature_batches import WINDOW, epoch_order
 
 pytestmark = pytest.mark.usefixtures("small_cache")
@@ -42,7 +42,7 @@ def test_batches_do_not_depend_on_what_was_read_before(tmp_path, monkeypatch):
     # As many batches as fit are read together: none, two, all.
     for most, epoch in itertools.product((0, 6, 99), range(2)):
         size = cache.arrays()[0][0].nbytes
-        monkeypatch.setattr(_feature_batches, "BLOCK_BYTES", most * size)
+        monkeypatch.setattr(feature_batches, "BLOCK_BYTES", most * size)
         data.epoch = epoch
         data.on_epoch_begin()
         order = epoch_order(ROWS, cache.rows_per_shard, 7, epoch)
