@@ -100,10 +100,14 @@ def _parts(value: Any, kind: type) -> list[tuple[Any, Any]]:
     if kind is MethodType:
         return [("__self__", value.__self__)]
     # What Keras's own keep in private they list. TensorFlow's notes of what it
-    # tracks begin with "_self_".
+    # tracks begin with "_self_". PyTorch has layers among its modules alone.
     keras_own = type(value).__module__.startswith("keras.")
     hidden = "_" if keras_own else "_self_"
-    return [p for p in vars(value).items() if not p[0].startswith(hidden)]
+    return [
+        part
+        for part in vars(value).items()
+        if not part[0].startswith(hidden) or part[0] == "_modules"
+    ]
 
 
 @functools.cache

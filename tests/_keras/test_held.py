@@ -17,6 +17,9 @@ from keras_fast.callbacks import (
 tensorflow = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="steps of TensorFlow's form"
 )
+trains_stateful = pytest.mark.skipif(
+    BACKEND == "torch", reason="Keras can't train a stateful RNN on PyTorch"
+)
 ops = keras.ops
 
 
@@ -158,6 +161,7 @@ def sequences():
     return x, x.sum((1, 2))[:, None]
 
 
+@trains_stateful
 @pytest.mark.parametrize("kind", STATEFUL)
 def test_states_of_a_stateful_rnn_come_through_a_sweep(kind):
     plain, found = recurrent(kind), recurrent(kind)
@@ -219,6 +223,7 @@ def test_states_of_a_stateful_rnn_are_resumed(save_freq, tmp_path):
     assert_resumes(lambda: recurrent("lstm"), *sequences(), path, save_freq)
 
 
+@trains_stateful
 def test_ensemble_of_stateful_snapshots_leaves_no_trace(tmp_path):
     model = recurrent("gru")
     ensemble = SnapshotEnsemble(tmp_path)
