@@ -99,15 +99,15 @@ def _parts(value: Any, kind: type) -> list[tuple[Any, Any]]:
         return list(enumerate(value))
     if kind is MethodType:
         return [("__self__", value.__self__)]
-    # What Keras's own keep in private they list. TensorFlow's notes of what it
-    # tracks begin with "_self_". PyTorch has layers among its modules alone.
-    keras_own = type(value).__module__.startswith("keras.")
-    hidden = "_" if keras_own else "_self_"
-    return [
-        part
-        for part in vars(value).items()
-        if not part[0].startswith(hidden) or part[0] == "_modules"
-    ]
+    attributes = vars(value)
+    # TensorFlow's notes of what it tracks.
+    if not type(value).__module__.startswith("keras."):
+        return [p for p in attributes.items() if not p[0].startswith("_self_")]
+    # What Keras's own keep in private they list, but PyTorch's modules.
+    parts = [part for part in attributes.items() if part[0][0] != "_"]
+    if "_modules" in attributes:
+        parts.append(("_modules", attributes["_modules"]))
+    return parts
 
 
 @functools.cache
