@@ -5,7 +5,7 @@ The way of one value, from `OneCycle(max_lr=0.1)` to the update:
 ```text
 callbacks/one_cycle.py        max_lr becomes a function of progress:
                                 partial(schedules.one_cycle, max_lr=0.1)
-callbacks/param_scheduler.py  on_train_begin: the optimizer is made live, and
+callbacks/_scheduler.py       on_train_begin: the optimizer is made live, and
                                 the function becomes rows, a value a batch
   unwrap.py                     the optimizer within LossScaleOptimizer and
                                 DiscriminativeOptimizer is the one that updates
@@ -19,7 +19,7 @@ fit() ──► train step
   loan.py                         and lent to its attributes for one call
     Keras: update_step(gradient, variable, learning_rate)
   live.py  after                the next batch has the next row
-callbacks/param_scheduler.py  on_train_batch_begin: a new page of the table, if
+callbacks/_scheduler.py       on_train_batch_begin: a new page of the table, if
                                 the old one is at its end
                               on_train_end: the table has nothing any more, and
                                 the optimizer's own numbers hold

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import keras
+from keras.callbacks import CallbackList
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 __all__ = [
@@ -28,24 +29,21 @@ __all__ = [
 
 def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
     """All callbacks of the `fit()` that called, or none without one."""
-    frame = inspect.currentframe()
-    found = next(_held(frame, keras.callbacks.CallbackList), None)
-    return flattened(found)
+    return flattened(_innermost(CallbackList, inspect.currentframe()))
 
 
 def flattened(callbacks: Any) -> list[keras.callbacks.Callback]:
     """The callbacks in what `fit()` takes as such."""
     found = []
     for each in keras.tree.flatten(callbacks) if callbacks else []:
-        several = isinstance(each, keras.callbacks.CallbackList)
+        several = isinstance(each, CallbackList)
         found += flattened(each.callbacks) if several else [each]
     return found
 
 
 def batches_of_this_fit() -> int | None:
     """Batches in an epoch of the `fit()` that called, as far as it knows."""
-    epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
-    return epoch.num_batches
+    return _innermost(EpochIterator, inspect.currentframe()).num_batches
 
 
 def batches_done(batch: int, model: keras.Model) -> int:
@@ -62,14 +60,9 @@ def batches_done(batch: int, model: keras.Model) -> int:
 
 def is_validated() -> bool:
     """Whether the `fit()` that called has validation data."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        found = frame.f_locals
-        if "validation_data" in found and any(
-            isinstance(value, EpochIterator) for value in found.values()
-        ):
-            return found["validation_data"] is not None
-        frame = frame.f_back
+    for held in _frames(inspect.currentframe()):
+        if "validation_data" in held and _of(EpochIterator, held):
+            return held["validation_data"] is not None
     return False
 
 
@@ -77,11 +70,7 @@ def is_in_a_fit(
     callback: keras.callbacks.Callback, frame: FrameType | None
 ) -> bool:
     """Whether a `fit()` with this callback is what led to this frame."""
-    return any(
-        each is callback
-        for found in _held(frame, keras.callbacks.CallbackList)
-        for each in found.callbacks
-    )
+    return any(_has(held, callback) for held in _frames(frame))
 
 
 def is_within_a_fit(
@@ -96,29 +85,21 @@ def is_within_a_fit(
         callback: A callback.
         training: The frame of the `fit()` or `train_on_batch()` that begins.
     """
-    frame = training.f_back if training is not None else None
-    while frame is not None:
-        held = list(frame.f_locals.values())
-        trains = any(isinstance(value, EpochIterator) for value in held)
-        if any(
-            each is callback
-            for value in held
-            if isinstance(value, keras.callbacks.CallbackList)
-            and (trains or getattr(value, "goes_on", False))
-            for each in value.callbacks
-        ):
-            return True
-        frame = frame.f_back
-    return False
+    return any(
+        _has(held, callback)
+        for held in _frames(training.f_back if training is not None else None)
+        if _of(EpochIterator, held)
+        or any(getattr(v, "goes_on", False) for v in _of(CallbackList, held))
+    )
 
 
 def trains_already(callback: keras.callbacks.Callback) -> bool:
     """Whether a `fit()` around the one that called has this callback too."""
     lists = [
-        value
-        for held in _fits(inspect.currentframe())
-        for value in held
-        if isinstance(value, keras.callbacks.CallbackList)
+        each
+        for held in _frames(inspect.currentframe())
+        if _of(EpochIterator, held)
+        for each in _of(CallbackList, held)
     ]
     return any(
         each is callback
@@ -142,7 +123,7 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
         batch: Batches to leave out.
         then: Called with the last of them before the first that trains.
     """
-    epoch: Any = next(_held(inspect.currentframe(), EpochIterator))
+    epoch = _innermost(EpochIterator, inspect.currentframe())
     enumerate_all = epoch._enumerate_iterator
 
     def enumerate_the_rest() -> Iterator[tuple[Any, ...]]:
@@ -162,19 +143,23 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
     epoch.__dict__["_enumerate_iterator"] = enumerate_the_rest
 
 
-def _fits(frame: FrameType | None) -> Iterator[list[Any]]:
-    """Local variables of the frames that train, from the inside out."""
+def _frames(frame: FrameType | None) -> Iterator[dict[str, Any]]:
+    """Local variables of the frame and of its callers, from the inside out."""
     while frame is not None:
-        held = list(frame.f_locals.values())
-        if any(isinstance(value, EpochIterator) for value in held):
-            yield held
+        yield dict(frame.f_locals)
         frame = frame.f_back
 
 
-def _held(frame: FrameType | None, kind: type) -> Iterator[Any]:
-    """Local variables of this kind in the frame and its callers."""
-    while frame is not None:
-        for value in list(frame.f_locals.values()):
-            if isinstance(value, kind):
-                yield value
-        frame = frame.f_back
+def _of(kind: type, held: dict[str, Any]) -> list[Any]:
+    return [value for value in held.values() if isinstance(value, kind)]
+
+
+def _has(held: dict[str, Any], callback: keras.callbacks.Callback) -> bool:
+    lists = _of(CallbackList, held)
+    return any(each is callback for given in lists for each in given.callbacks)
+
+
+def _innermost(kind: type, frame: FrameType | None) -> Any:
+    """The nearest local variable of this kind, None where there is none."""
+    found = (_of(kind, held) for held in _frames(frame))
+    return next((values[0] for values in found if values), None)

@@ -11,14 +11,14 @@ from keras_fast._checks import (
     one_of,
     positive,
 )
-from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
+from keras_fast.callbacks._scheduler import Schedule, Scheduler
 from keras_fast.schedules import triangular
 from keras_fast.schedules.anneal import mix
 
 MODES = ("triangular", "triangular2", "exp_range")
 
 
-class CyclicalLR(ParamScheduler):
+class CyclicalLR(Scheduler):
     """Moves the learning rate up and down between two bounds.
 
     Each `fit()` begins with a cycle. Where one training is many calls of
@@ -71,7 +71,7 @@ class CyclicalLR(ParamScheduler):
             mode=self.mode,
         )
         self._triangular(0.0)  # the bounds must be in order
-        super().__init__(optimizer=optimizer, learning_rate=self._triangular)
+        super().__init__(optimizer, learning_rate=self._triangular)
 
     def _functions(
         self, num_updates: int, epochs: float | None

@@ -5,11 +5,11 @@ from functools import partial
 import keras
 
 from keras_fast._checks import at_least, fraction, positive
-from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.callbacks._scheduler import Scheduler
 from keras_fast.schedules import flat_cosine
 
 
-class FlatCosine(ParamScheduler):
+class FlatCosine(Scheduler):
     """Trains at a constant learning rate, then anneals it along a cosine.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_fast._checks import at_least, positive, share, whole
 from keras_fast._keras.loss_tape import LossTape, by_update
-from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.callbacks._scheduler import Scheduler
 from keras_fast.finder.rules import smooth, suggest
 from keras_fast.plots import plot_lr_find
 from keras_fast.schedules import exponential
@@ -105,7 +105,7 @@ class LRFinderResult:
         )
 
 
-class LRFinder(ParamScheduler):
+class LRFinder(Scheduler):
     """Sweeps the learning rate over a training and records the losses.
 
     The rate grows by the same factor at every update. Training stops at the
@@ -167,7 +167,7 @@ class LRFinder(ParamScheduler):
         self._sweep = partial(exponential, start=start_lr, end=end_lr)
         self.loss = loss
         self._losses: Any = None
-        super().__init__(optimizer=optimizer, learning_rate=self._sweep)
+        super().__init__(optimizer, learning_rate=self._sweep)
 
     @property
     def result(self) -> LRFinderResult:

@@ -12,11 +12,11 @@ from keras_fast._checks import (
     share,
     shown,
 )
-from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.callbacks._scheduler import Scheduler
 from keras_fast.schedules import cosine, join, linear, one_cycle
 
 
-class OneCycle(ParamScheduler):
+class OneCycle(Scheduler):
     """Trains with one cycle of the learning rate and of momentum.
 
     The learning rate rises from `max_lr / div_factor` to `max_lr`, then falls
@@ -87,7 +87,7 @@ class OneCycle(ParamScheduler):
                     partial(shape, start=peak, end=end),
                 ),
             )
-        super().__init__(optimizer=optimizer, **functions)
+        super().__init__(optimizer, **functions)
 
 
 def _three(momentums: tuple[float, float, float]) -> list[float]:

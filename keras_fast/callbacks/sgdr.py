@@ -10,11 +10,11 @@ import keras
 
 from keras_fast._checks import at_least, positive, whole
 from keras_fast._keras.fit import batches_done, callbacks_of_this_fit
-from keras_fast.callbacks.param_scheduler import ParamScheduler, Schedule
+from keras_fast.callbacks._scheduler import Schedule, Scheduler
 from keras_fast.schedules import sgdr
 
 
-class SGDR(ParamScheduler):
+class SGDR(Scheduler):
     """Anneals the learning rate along cosines, with a warm restart each.
 
     At the end of a cycle it calls `on_cycle_end(cycle, logs)` of every
@@ -72,7 +72,7 @@ class SGDR(ParamScheduler):
             min_lr=min_lr,
         )
         self._sgdr(0.0)  # the bounds must be in order
-        super().__init__(optimizer=optimizer, learning_rate=self._sgdr)
+        super().__init__(optimizer, learning_rate=self._sgdr)
 
     @staticmethod
     def num_epochs(

@@ -5,11 +5,11 @@ from functools import partial
 import keras
 
 from keras_fast._checks import at_least, fraction, positive
-from keras_fast.callbacks.param_scheduler import ParamScheduler
+from keras_fast.callbacks._scheduler import Scheduler
 from keras_fast.schedules import slanted_triangular
 
 
-class SlantedTriangular(ParamScheduler):
+class SlantedTriangular(Scheduler):
     """Raises the learning rate fast, then lowers it slowly, in straight lines.
 
     Args:
