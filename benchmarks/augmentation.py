@@ -1,9 +1,9 @@
 """How fast is `AugTransforms`?
 
-A pipeline of `tf.data` augments the same pictures, 224 pixels square, with
+A pipeline of `tf.data` augments the same images, 224 pixels square, with
 `AugTransforms` and with Keras's own layers for the same six operations, in
 turn. The same pipeline without augmentation is measured too. Goal: at least
-four times the pictures a second, the bare pipeline's time included.
+four times the images a second, the bare pipeline's time included.
 
     python benchmarks/augmentation.py [--write]
 """
@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_fast.data import AugTransforms
 
 PAIRS = 7
-PICTURES = 128
+IMAGES = 128
 GOAL = 0.25
 
 
@@ -36,7 +36,7 @@ def separate():
 
 
 def run(layer, batch_size, dtype):
-    pixels = np.random.default_rng(0).uniform(0, 255, (PICTURES, 224, 224, 3))
+    pixels = np.random.default_rng(0).uniform(0, 255, (IMAGES, 224, 224, 3))
     data = tf.data.Dataset.from_tensor_slices(pixels.astype(dtype))
     data = data.batch(batch_size)
     if layer is not None:
@@ -57,7 +57,7 @@ def compare(batch_size, dtype):
     ]
     seconds = measure.interleaved(runs, PAIRS)
     share = measure.ratio(seconds, 1)
-    rates = PICTURES / np.median(seconds, axis=0)
+    rates = IMAGES / np.median(seconds, axis=0)
     return [
         batch_size,
         dtype,

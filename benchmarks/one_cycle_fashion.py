@@ -1,9 +1,9 @@
 """Does 1cycle gain more in three epochs than other ways to let a rate fall?
 
-A CNN of three convolutions on 20,000 pictures of Fashion-MNIST, batches of
+A CNN of three convolutions on 20,000 images of Fashion-MNIST, batches of
 128, SGD with momentum 0.9. Four schedules, each with every maximum rate of the
 same grid. Each schedule is then judged at the rate that has the best mean
-accuracy on 10,000 other training pictures; on the test pictures only there.
+accuracy on 10,000 other training images; on the test images only there.
 
 The data comes in a Debian package, `apt-get install dataset-fashion-mnist`.
 
@@ -31,7 +31,7 @@ JUDGED = 10_000
 
 
 def read(folder, part):
-    """Pictures (n, 28, 28, 1) from 0 to 1, and classes (n,)."""
+    """Images (n, 28, 28, 1) from 0 to 1, and classes (n,)."""
     with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16)
     with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
@@ -94,7 +94,7 @@ def start_anew(model, seed):
 
 
 def accuracies(model, data, schedule, seed):
-    """On the pictures to choose by, and on those for the test."""
+    """On the images to choose by, and on those for the test."""
     train, *others = data
     start_anew(model, seed)
     model.fit(

@@ -4,7 +4,7 @@ The steps are those of `examples/image_classification.py` with two cycles, on
 the clip art beside it. Two splits by groups of near-duplicates, two tasks: all
 six classes, and animal or food.
 The yardsticks are a logistic regression on what the frozen base computes, a
-random forest on small pictures, and the head on cached features alone.
+random forest on small images, and the head on cached features alone.
 """
 
 import sys
@@ -34,7 +34,7 @@ TASKS = {"six classes": None, "animal or food": ("animal", "food")}
 
 
 def clip_art():
-    """All pictures, their classes, groups and the names of the classes."""
+    """All images, their classes, groups and the names of the classes."""
     paths = sorted(example.CLIP_ART.glob("*/*/*.png"))
     names = sorted({path.parent.name for path in paths})
     x = load_images(paths, example.SIZE)
@@ -44,7 +44,7 @@ def clip_art():
 
 
 def split(group, seed):
-    """Which pictures are for validation: a quarter of the groups."""
+    """Which images are for validation: a quarter of the groups."""
     groups = np.random.default_rng(seed).permutation(np.unique(group))
     return np.isin(group, groups[: len(groups) // 4])
 
@@ -57,9 +57,9 @@ def regression(train, valid):
 
 
 def forest(train, valid):
-    def small(pictures, labels):
-        size = tf.image.resize(pictures, (24, 24), method="area")
-        return size.numpy().reshape(len(pictures), -1), labels
+    def small(images, labels):
+        size = tf.image.resize(images, (24, 24), method="area")
+        return size.numpy().reshape(len(images), -1), labels
 
     classifier = RandomForestClassifier(300, random_state=0)
     return classifier.fit(*small(*train)).score(*small(*valid))
@@ -86,8 +86,8 @@ def measure(x, y, valid, seed):
     body, _ = keras_fast.split_head(model)
 
     frozen = [
-        (body.predict(pictures, verbose=0), labels)
-        for pictures, labels in (train, (x_valid, y_valid))
+        (body.predict(images, verbose=0), labels)
+        for images, labels in (train, (x_valid, y_valid))
     ]
     rows["regression on features"] = (regression(*frozen), 0)
 

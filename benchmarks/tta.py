@@ -2,9 +2,9 @@
 
 `predict_tta` with eight views against eight calls of `predict()`, one a view,
 in turn. All are warmed up first, so no tracing is in it. Goals: a small CNN at
-most 0.12 times the eight calls for 64 pictures, 0.45 times for 512; a large
+most 0.12 times the eight calls for 64 images, 0.45 times for 512; a large
 one, where all is arithmetic, at most 1.05 times nine calls of `predict()`, for
-`predict_tta` runs the plain pictures too.
+`predict_tta` runs the plain images too.
 
     python benchmarks/tta.py [--write]
 """
@@ -33,12 +33,12 @@ def large():
     return keras.applications.MobileNetV2((96, 96, 3), weights=None, classes=10)
 
 
-def compare(build, pictures, calls, goal, pairs):
+def compare(build, images, calls, goal, pairs):
     """A row of the table."""
     keras.utils.set_random_seed(0)
     model = build()
     rng = np.random.default_rng(0)
-    shape = (pictures, *model.input_shape[1:])
+    shape = (images, *model.input_shape[1:])
     x = rng.uniform(0, 255, shape).astype("float32")
     views = corners_and_flips()
     seen = [keras.ops.convert_to_numpy(view(x)) for view in views]
@@ -55,7 +55,7 @@ def compare(build, pictures, calls, goal, pairs):
     share = measure.ratio(seconds, 1)
     return [
         build.__name__,
-        pictures,
+        images,
         f"{calls} x `predict()`",
         f"{1000 * np.median(seconds[:, 0]):.0f} ms",
         measure.shown(share),
@@ -64,7 +64,7 @@ def compare(build, pictures, calls, goal, pairs):
 
 
 def main():
-    head = ["model", "pictures", "against", "it takes", "ratio", "goal"]
+    head = ["model", "images", "against", "it takes", "ratio", "goal"]
     rows = [
         compare(small, 64, 8, 0.12, 20),
         compare(small, 512, 8, 0.45, 20),

@@ -23,7 +23,7 @@
 # weights of a small network that has seen ImageNet. Nothing else is
 # downloaded, now or later.
 #
-# Open a notebook in the same folder, so that it finds the pictures. In a plain
+# Open a notebook in the same folder, so that it finds the images. In a plain
 # Python session the plots appear after `matplotlib.pyplot.show()`.
 
 # %%
@@ -47,7 +47,7 @@ keras.utils.set_random_seed(0)
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 
 # %% [markdown]
-# ## The pictures
+# ## The images
 #
 # A folder for training and one for validation, and in each a folder for every
 # class. The folder's name is the label:
@@ -60,7 +60,7 @@ warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 #     valid/food/...png
 # ```
 #
-# These are drawings from the Open Clip Art Library. **For your own pictures,
+# These are drawings from the Open Clip Art Library. **For your own images,
 # change `FOLDER` and `CLASSES`, and nothing else on this page.**
 
 # %%
@@ -98,9 +98,9 @@ verify_images(FOLDER)
 axes = show_batch(train, class_names=CLASSES)
 
 # %% [markdown]
-# ## A model that has seen pictures before
+# ## A model that has seen images before
 #
-# A few hundred pictures are too few to learn what an edge is, or an eye. A
+# A few hundred images are too few to learn what an edge is, or an eye. A
 # network that was trained on a million photos knows. So take one, keep what it
 # knows, and put a new head on it for your classes.
 #
@@ -155,11 +155,11 @@ history
 # %% [markdown]
 # ## What did it learn?
 #
-# With so few validation pictures a single one is more than a percent. So read
+# With so few validation images a single one is more than a percent. So read
 # the accuracies above as "about": a little up or down from one epoch to the
 # next means nothing.
 #
-# And a number does not say what goes wrong. Pictures do. First: which class is
+# And a number does not say what goes wrong. Images do. First: which class is
 # taken for which?
 
 # %% alt="Confusion matrix of animals and food"
@@ -170,7 +170,7 @@ ax = matrix.plot()
 # Then the mistakes that the model was most sure of. Some are the model's
 # fault. Some are the label's.
 
-# %% alt="The six validation pictures with the highest loss: what was predicted, and what is true"
+# %% alt="The six validation images with the highest loss: what was predicted, and what is true"
 worst = inference.top_losses(model, valid, k=6, class_names=CLASSES)
 axes = worst.plot()
 
@@ -178,7 +178,7 @@ axes = worst.plot()
 # And where did it look? Warm colours mark what speaks for the class that was
 # predicted.
 
-# %% alt="The same pictures with heat maps of where the model looked"
+# %% alt="The same images with heat maps of where the model looked"
 axes = inference.grad_cam(model, worst.inputs).plot(class_names=CLASSES)
 
 # %% [markdown]
@@ -204,11 +204,11 @@ for name, probability in zip(CLASSES, probabilities, strict=True):
 # How good is good? Always compare with something simple. The simplest
 # classifier names the most frequent class every time.
 #
-# The last row asks the trained model about each picture and its mirror image,
+# The last row asks the trained model about each image and its mirror image,
 # and averages: test-time augmentation.
 
 # %%
-x = np.concatenate([pictures for pictures, _ in valid])
+x = np.concatenate([images for images, _ in valid])
 y = np.concatenate([labels for _, labels in valid])
 averaged = keras_fast.predict_tta(model, x, inference.flips())
 

@@ -1,8 +1,8 @@
-"""fast.ai's eight steps on real pictures, in a few minutes on a CPU.
+"""fast.ai's eight steps on real images, in a few minutes on a CPU.
 
-The pictures are public-domain clip art of six classes; the network is
+The images are public-domain clip art of six classes; the network is
 EfficientNet-Lite0 as it was trained on ImageNet. A table says what each step
-took and how many of the validation pictures the model then gets right. After
+took and how many of the validation images the model then gets right. After
 the steps come test-time augmentation and the ensemble of the snapshots. What
 to compare with comes first: the same network trained from scratch for as many
 epochs as step 8, and a logistic regression on what the frozen base computes.
@@ -62,8 +62,8 @@ class Progress:
         self.start = time.perf_counter()
 
 
-def arrays(pictures):
-    x, y = zip(*pictures.as_numpy_iterator(), strict=True)
+def arrays(images):
+    x, y = zip(*images.as_numpy_iterator(), strict=True)
     return np.concatenate(x), np.concatenate(y)
 
 
@@ -71,8 +71,8 @@ def regression(train, valid):
     """Accuracy of a logistic regression on the base's mean features."""
     body, _ = keras_fast.split_head(build(len(CLASSES)))
 
-    def features(pictures):
-        return body.predict(pictures, verbose=0), arrays(pictures)[1]
+    def features(images):
+        return body.predict(images, verbose=0), arrays(images)[1]
 
     classifier = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.003, max_iter=500)
@@ -143,9 +143,7 @@ def draw(report, progress, recorder, model, x, y):
     caption = "Step 8: the training loss of each update, and smoothed."
     report.picture("losses", caption, recorder.plot())
     matrix = inference.confusion_matrix(model, x, y, class_names=CLASSES)
-    caption = (
-        "The validation pictures: what they are, and what they are seen as."
-    )
+    caption = "The validation images: what they are, and what they are seen as."
     report.picture("confusion", caption, matrix.plot())
     worst = inference.top_losses(model, x, y, k=9, class_names=CLASSES)
     caption = "Those with the highest loss."
@@ -160,7 +158,7 @@ def main():
     keras.utils.set_random_seed(SEED)
     train, valid = load(CLIP_ART / "train"), load(CLIP_ART / "valid")
     x, y = arrays(valid)
-    print(f"{len(x)} validation pictures of {', '.join(CLASSES)}\n")
+    print(f"{len(x)} validation images of {', '.join(CLASSES)}\n")
     report = Report("demo")
     compare(
         report,

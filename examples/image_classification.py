@@ -38,7 +38,7 @@ def load(folder, augment=None):
 
     With `augment` they come in another order, and look different, each epoch.
     """
-    pictures = keras.utils.image_dataset_from_directory(
+    images = keras.utils.image_dataset_from_directory(
         folder,
         image_size=(SIZE, SIZE),
         batch_size=BATCH_SIZE,
@@ -47,8 +47,8 @@ def load(folder, augment=None):
         verbose=False,
     )
     if augment is not None:
-        pictures = pictures.map(lambda x, y: (augment(x, training=True), y))
-    return pictures.prefetch(2)
+        images = images.map(lambda x, y: (augment(x, training=True), y))
+    return images.prefetch(2)
 
 
 def build(num_classes, weights="imagenet"):

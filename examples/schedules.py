@@ -38,7 +38,7 @@ STYLES = {
 
 
 def load_data():
-    """Pictures (n, 32, 32, 1) from 0 to 1, a fifth of them for the test."""
+    """Images (n, 32, 32, 1) from 0 to 1, a fifth of them for the test."""
     digits = load_digits()
     x = (digits.images / 16).astype("float32")[..., None]
     x = x.repeat(4, axis=1).repeat(4, axis=2)

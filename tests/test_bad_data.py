@@ -17,7 +17,7 @@ ROWS, CLASSES = 12, 3
 Y = np.arange(ROWS) % CLASSES
 
 
-def pictures(rows=ROWS, dtype="float32"):
+def images(rows=ROWS, dtype="float32"):
     return RNG.uniform(0, 120, (rows, 8, 8, 3)).astype(dtype)
 
 
@@ -62,14 +62,14 @@ FUNCTIONS = {
 
 
 TAKEN = {
-    "one row": lambda: (pictures(1), Y[:1]),
-    "one class": lambda: (pictures(), 0 * Y),
-    "a class that is missing": lambda: (pictures(), Y % 2),
-    "fewer than a batch": lambda: (pictures(5), Y[:5]),
-    "doubles": lambda: (pictures(dtype="float64"), Y.astype("float64")),
-    "bytes": lambda: (pictures(dtype="uint8"), Y.astype("uint8")),
-    "signed bytes": lambda: (pictures(dtype="int8"), Y.astype("int8")),
-    "not in a row": lambda: (pictures(2 * ROWS)[::2], np.repeat(Y, 2)[::2]),
+    "one row": lambda: (images(1), Y[:1]),
+    "one class": lambda: (images(), 0 * Y),
+    "a class that is missing": lambda: (images(), Y % 2),
+    "fewer than a batch": lambda: (images(5), Y[:5]),
+    "doubles": lambda: (images(dtype="float64"), Y.astype("float64")),
+    "bytes": lambda: (images(dtype="uint8"), Y.astype("uint8")),
+    "signed bytes": lambda: (images(dtype="int8"), Y.astype("int8")),
+    "not in a row": lambda: (images(2 * ROWS)[::2], np.repeat(Y, 2)[::2]),
 }
 
 
@@ -90,7 +90,7 @@ class Endless(keras.utils.PyDataset):
         return None
 
     def __getitem__(self, index):
-        return pictures(4), Y[:4]
+        return images(4), Y[:4]
 
 
 class Empty(Endless):
@@ -100,14 +100,14 @@ class Empty(Endless):
 
 
 REFUSED = {
-    "no row": lambda: (pictures(0), Y[:0]),
+    "no row": lambda: (images(0), Y[:0]),
     "no batch": lambda: (Empty(),),
     "no end": lambda: (Endless(),),
-    "one picture": lambda: (pictures()[0], Y[:8]),
-    "one label missing": lambda: (pictures(), Y[1:]),
+    "one image": lambda: (images()[0], Y[:8]),
+    "one label missing": lambda: (images(), Y[1:]),
     "text": lambda: (np.array(["a", "b"]), Y[:2]),
-    "objects": lambda: (np.array([pictures(1)[0], 1], object), Y[:2]),
-    "a list of pictures": lambda: (list(pictures()), Y),
+    "objects": lambda: (np.array([images(1)[0], 1], object), Y[:2]),
+    "a list of images": lambda: (list(images()), Y),
 }
 
 
@@ -141,7 +141,7 @@ def test_refused(tmp_path, function, name):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_one_number_that_is_none(tmp_path, value):
     model = build()
-    x = pictures()
+    x = images()
     x[3, 0, 0, 0] = value
     before = weights(model)
     found = keras_fast.lr_find(model, x, Y, num_steps=6)

@@ -31,7 +31,7 @@ def policy(request):
 
 
 def data():
-    """Bright and dark pictures, 32 of 12x12."""
+    """Bright and dark images, 32 of 12x12."""
     rng = np.random.default_rng(0)
     y = np.arange(32) % 2
     x = rng.uniform(0, 120, (32, 12, 12, 3)) + 120 * y[:, None, None, None]

@@ -66,7 +66,7 @@ print(keras_fast.training_plan(model))
 #   where data look different from ImageNet and there are enough of them.
 #
 # The same argument serves `unfreeze`. `train_batchnorm=False` lets all weights
-# train and keeps the averages of the base. On a few hundred pictures it is the
+# train and keeps the averages of the base. On a few hundred images it is the
 # safer choice: averages need hundreds of updates to settle.
 #
 # ## Thaw step by step

@@ -148,6 +148,6 @@ tell(short)
 # %% [markdown]
 # ## When to ask again
 #
-# After every change of what trains: another batch size, optimizer, picture
+# After every change of what trains: another batch size, optimizer, image
 # size, augmentation, and after freezing or unfreezing. A sweep leaves no
 # trace, so it costs its seconds and nothing else.

@@ -92,7 +92,7 @@ print(f"{len(cache)} rows, {megabytes:.1f} MB, {cache.rows_per_shard} a file")
 
 # %% [markdown]
 # How large will yours be? Rows, times features, times four bytes. For a million
-# pictures, EfficientNet-Lite0, and 224 pixels:
+# images, EfficientNet-Lite0, and 224 pixels:
 
 # %%
 print(f"pooled features {1_000_000 * 2 * 1280 * 4 / 1e9:5.0f} GB")
@@ -195,7 +195,7 @@ print(f"largest difference of the losses: {difference:.0e}")
 # - `tf.data` prepares batches beside the training with
 #   `.prefetch(tf.data.AUTOTUNE)`, a `PyDataset` with `workers=4`.
 # - `.map(..., num_parallel_calls=tf.data.AUTOTUNE)` with random layers gives
-#   other pictures in each run. A sequential `map` does not.
+#   other images in each run. A sequential `map` does not.
 #
 # ## What was gained
 #

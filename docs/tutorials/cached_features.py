@@ -2,7 +2,7 @@
 # # Cached features
 #
 # While the base of a model is frozen it computes the same from the same
-# picture, in every epoch. Nearly all of the time of an epoch goes there. This
+# image, in every epoch. Nearly all of the time of an epoch goes there. This
 # page computes it once, and trains the head on what is on the disk.
 #
 # fastai 0.7 called this `precompute=True`.
@@ -89,13 +89,13 @@ print(f"made in {making:.1f} s, read in {reading:.1f} s")
 #
 # ## Is it the same?
 #
-# The head on the features should say what the model says of the picture.
+# The head on the features should say what the model says of the image.
 
 # %%
-pictures, _ = next(iter(train))
-rows, labels = cache.rows(np.arange(len(pictures)))
+images, _ = next(iter(train))
+rows, labels = cache.rows(np.arange(len(images)))
 difference = np.abs(
-    head.predict(rows, verbose=0) - model.predict(pictures, verbose=0)
+    head.predict(rows, verbose=0) - model.predict(images, verbose=0)
 )
 print("largest difference:", f"{difference.max():.0e}")
 
@@ -121,21 +121,21 @@ history = head.fit(
 )
 
 # %% [markdown]
-# Now `model` is trained, because the head is a part of it. It takes pictures.
+# Now `model` is trained, because the head is a part of it. It takes images.
 
 # %%
 model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 accuracy = model.evaluate(valid, verbose=0)[1]
-print(f"accuracy on the validation pictures: {accuracy:.3f}")
+print(f"accuracy on the validation images: {accuracy:.3f}")
 
 # %% [markdown]
 # ## And augmentation?
 #
-# Features of a mirrored picture are other features. So a cache knows the
-# pictures as they were.
+# Features of a mirrored image are other features. So a cache knows the
+# images as they were.
 #
 # `num_views` is the way out: put the augmentation into the body, and let the
-# cache keep several views of each picture. Each epoch trains on the next one.
+# cache keep several views of each image. Each epoch trains on the next one.
 # That costs as many runs of the body as there are views.
 
 # %%
@@ -143,7 +143,7 @@ inputs = keras.Input((SIZE, SIZE, 3))
 augment = keras_fast.data.AugTransforms(seed=0)
 augmenting = keras.Model(inputs, body(augment(inputs)))
 views = keras_fast.cache_features(
-    augmenting, pictures, directory=folder, num_views=2
+    augmenting, images, directory=folder, num_views=2
 )
 first, second = views.rows([0], view=0)[0], views.rows([0], view=1)[0]
 print("views:", views.num_views, "- the same:", np.array_equal(first, second))
@@ -151,7 +151,7 @@ print("views:", views.num_views, "- the same:", np.array_equal(first, second))
 # %% [markdown]
 # ## What was gained
 #
-# The same training of the same head, once on pictures and once on features.
+# The same training of the same head, once on images and once on features.
 # Both are warmed up, so that it is the training that is timed.
 
 
@@ -164,15 +164,15 @@ def seconds(model, data):
 
 
 model.compile("adam", loss="sparse_categorical_crossentropy")
-on_pictures = seconds(model, train)
+on_images = seconds(model, train)
 on_features = seconds(head, features)
-print(f"an epoch on pictures  {on_pictures:6.2f} s")
+print(f"an epoch on images  {on_images:6.2f} s")
 print(f"an epoch on features  {on_features:6.2f} s")
 print(f"making the cache      {making:6.2f} s")
-print(f"once made, {on_pictures / on_features:.0f} times faster")
+print(f"once made, {on_images / on_features:.0f} times faster")
 
 # %% [markdown]
-# Making the cache costs about as much as one epoch on pictures. From the
+# Making the cache costs about as much as one epoch on images. From the
 # second epoch on it is gain. And because a sweep or another seed costs next
 # to nothing now, you can afford to try things.
 #

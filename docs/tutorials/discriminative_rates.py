@@ -177,14 +177,14 @@ for name, loss, accuracy in rows:
     print(f"{name:<17}  {loss:.3f}  {accuracy:.3f}")
 
 # %% [markdown]
-# Compare the losses, which are finer than accuracies on so few pictures.
+# Compare the losses, which are finer than accuracies on so few images.
 # Look above all at the row with one rate for all. A pretrained network at the
 # rate of a head forgets faster than it learns, and two epochs do not mend that.
 # With lower rates for the early layers, much less is lost.
 #
-# Does any row beat the head alone? On so few pictures that is not a matter of
+# Does any row beat the head alone? On so few images that is not a matter of
 # course. The base has more weights than the data can teach, and what it knows
-# is good. With more pictures, or with pictures further from ImageNet, all of
+# is good. With more images, or with images further from ImageNet, all of
 # it should train; [Benchmarks](../benchmarks.md) shows a case
 # (`benchmarks/transfer.py`, six classes).
 #

@@ -2,7 +2,7 @@
 # # Looking inside
 #
 # A model has an accuracy, and an accuracy says nothing of why. This page looks
-# at what a model gets wrong, how sure it was, and where in the picture it
+# at what a model gets wrong, how sure it was, and where in the image it
 # looked. Nothing here changes the model.
 
 # %%
@@ -70,7 +70,7 @@ matrix = inference.confusion_matrix(model, valid, class_names=classes)
 ax = matrix.plot()
 
 # %% [markdown]
-# Classes are not equally frequent. So a row with many pictures looks worse
+# Classes are not equally frequent. So a row with many images looks worse
 # than it is. As shares of each true class:
 
 # %% alt="The same matrix as shares of each true class"
@@ -91,21 +91,21 @@ for truth, guess, count in pairs:
     print(f"{count:>3} x {truth} taken for {guess}")
 
 # %% [markdown]
-# ## Which pictures cost most?
+# ## Which images cost most?
 #
-# The loss is high where the model was sure, and wrong. These pictures are worth
-# more than any number. Look for labels that are wrong, for pictures that
-# belong to two classes, and for kinds of pictures that training never showed.
+# The loss is high where the model was sure, and wrong. These images are worth
+# more than any number. Look for labels that are wrong, for images that
+# belong to two classes, and for kinds of images that training never showed.
 
-# %% alt="The nine validation pictures with the highest losses"
+# %% alt="The nine validation images with the highest losses"
 worst = inference.top_losses(model, valid, k=9, class_names=classes)
 axes = worst.plot()
 
 # %% [markdown]
-# The other end is of use as well. With `largest=False` come the pictures that
+# The other end is of use as well. With `largest=False` come the images that
 # it finds easiest. They show what the model takes for typical.
 
-# %% alt="The six validation pictures with the lowest losses"
+# %% alt="The six validation images with the lowest losses"
 best = inference.top_losses(
     model, valid, k=6, largest=False, class_names=classes
 )
@@ -127,7 +127,7 @@ for file, loss in zip(files, worst.losses, strict=False):
 # class? A good model looks at the thing. A bad one may look at the
 # background, and be right for a wrong reason.
 
-# %% alt="Heat maps over the pictures with the lowest losses"
+# %% alt="Heat maps over the images with the lowest losses"
 maps = inference.grad_cam(model, best.inputs)
 axes = maps.plot(class_names=classes)
 
@@ -146,7 +146,7 @@ true = inference.grad_cam(
 axes = true.plot(class_names=classes)
 
 # %% [markdown]
-# Where the two maps are on different things, the picture holds both. Where
+# Where the two maps are on different things, the image holds both. Where
 # they are on the same thing, the model sees it and does not know it. An image
 # without any heat has nothing that speaks for that class: then look at the
 # label again.
@@ -159,7 +159,7 @@ axes = true.plot(class_names=classes)
 #
 # ## What was gained
 #
-# Is it worth looking at single pictures? Count how much of the whole loss
+# Is it worth looking at single images? Count how much of the whole loss
 # comes from the worst few.
 
 # %%
@@ -167,12 +167,12 @@ everything = inference.top_losses(model, valid, k=len(valid.file_paths))
 tenth = len(everything.losses) // 10
 share = everything.losses[:tenth].sum() / everything.losses.sum()
 wrong = matrix.matrix.sum() - matrix.matrix.trace()
-print(f"the worst tenth of the pictures has {share:.0%} of the loss")
+print(f"the worst tenth of the images has {share:.0%} of the loss")
 count = sum(count for *_, count in pairs[:3])
 print(
     f"the three worst pairs of classes have {count / wrong:.0%} of the errors"
 )
 
 # %% [markdown]
-# So an hour with a few pictures can bring more than a night of training: mend
-# those labels, or find more pictures of those classes.
+# So an hour with a few images can bring more than a night of training: mend
+# those labels, or find more images of those classes.

@@ -150,7 +150,7 @@ for policy, (model, recorder, _) in runs.items():
 # ## What was gained
 #
 # The accuracy should be about the same. The gain is memory, here what the
-# activations of one picture take, and on a GPU time.
+# activations of one image take, and on a GPU time.
 
 # %%
 print("policy          accuracy  bytes of activations")

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # Lesson 1: pictures
+# # Lesson 1: images
 #
-# What is in this picture? In this lesson you train a network that answers, on
+# What is in this image? In this lesson you train a network that answers, on
 # drawings of six kinds of things. You will see each step fail first, or the
 # question that it answers, and then the step.
 
@@ -25,9 +25,9 @@ warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 # %% [markdown]
 # ## Look at the data
 #
-# Keras reads a folder of pictures. Each class is a folder in it.
+# Keras reads a folder of images. Each class is a folder in it.
 #
-# The validation pictures are other drawings, and near-copies of one drawing
+# The validation images are other drawings, and near-copies of one drawing
 # are all on the same side. Otherwise the model could pass the test by
 # remembering. A validation set is there to catch that.
 
@@ -61,12 +61,12 @@ axes = show_batch(train)
 # ## What would be a good result?
 #
 # Ask something simple first. A random forest that looks at pixels, and knows
-# nothing of pictures:
+# nothing of images:
 
 
 # %%
-def arrays(pictures):
-    x, y = zip(*pictures.as_numpy_iterator(), strict=True)
+def arrays(images):
+    x, y = zip(*images.as_numpy_iterator(), strict=True)
     return np.concatenate(x), np.concatenate(y)
 
 
@@ -89,8 +89,8 @@ print(f"random forest       {simple:.3f}")
 #
 # ## Start from a network that can see
 #
-# The first layers of every network for pictures learn the same: edges,
-# corners, textures. That takes many pictures, and somebody has shown them
+# The first layers of every network for images learn the same: edges,
+# corners, textures. That takes many images, and somebody has shown them
 # already. So start from their network.
 #
 # Its last layer names the thousand classes of ImageNet. You do not need those.
@@ -142,9 +142,9 @@ plain = model.fit(
 
 # %% [markdown]
 # Compare `accuracy` with `val_accuracy` in the last line. The first is on
-# pictures that the model has seen, the second on pictures that it has not.
+# images that the model has seen, the second on images that it has not.
 # Where the first is far above the second, the model *overfits*: it learns the
-# pictures and not the classes.
+# images and not the classes.
 
 # %%
 end = {name: values[-1] for name, values in plain.history.items()}
@@ -152,9 +152,9 @@ print(f"seen     {end['accuracy']:.3f}")
 print(f"not seen {end['val_accuracy']:.3f}")
 
 # %% [markdown]
-# ## More pictures for nothing
+# ## More images for nothing
 #
-# The best cure is more pictures. The next best is to make them from those
+# The best cure is more images. The next best is to make them from those
 # that you have. Mirror them, turn them a little, change the light: the class
 # stays the same.
 
@@ -166,7 +166,7 @@ axes = show_batch(
 )
 
 # %% [markdown]
-# Train on, on pictures that are never twice the same. A `Recorder` notes the
+# Train on, on images that are never twice the same. A `Recorder` notes the
 # loss of each update.
 
 # %%
@@ -180,11 +180,11 @@ longer = model.fit(
     verbose=2,
 )
 
-# %% alt="Loss of every update on augmented pictures"
+# %% alt="Loss of every update on augmented images"
 ax = recorder.plot()
 
 # %% [markdown]
-# Now compare again. `accuracy` is on pictures that were never seen quite like
+# Now compare again. `accuracy` is on images that were never seen quite like
 # that, so it is lower than before. That is no loss: it is closer to the truth.
 
 # %%
@@ -207,10 +207,10 @@ for truth, guess, count in inference.most_confused(matrix)[:5]:
     print(f"{count} x {truth} taken for {guess}")
 
 # %% [markdown]
-# And which single pictures cost most? The title says what was predicted, how
+# And which single images cost most? The title says what was predicted, how
 # sure the model was, what is true, and the loss.
 
-# %% alt="Nine validation pictures with the highest losses"
+# %% alt="Nine validation images with the highest losses"
 axes = inference.top_losses(model, valid, k=9, class_names=classes).plot()
 
 # %% [markdown]
@@ -220,7 +220,7 @@ axes = inference.top_losses(model, valid, k=9, class_names=classes).plot()
 # ## What was gained
 
 # %%
-print("way                      accuracy on pictures not seen")
+print("way                      accuracy on images not seen")
 print(f"most frequent class      {most_frequent:.3f}")
 print(f"random forest on pixels  {simple:.3f}")
 print(f"pretrained, plain        {end['val_accuracy']:.3f}")

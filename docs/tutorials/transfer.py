@@ -62,7 +62,7 @@ augmented = augmented.prefetch(2)
 folder = tempfile.mkdtemp()
 
 # %% [markdown]
-# The validation pictures are kept as arrays, to see after each step where the
+# The validation images are kept as arrays, to see after each step where the
 # model is. The table at the end of the page is made of this.
 
 # %%
@@ -250,7 +250,7 @@ ax = recorder.plot_schedule()
 # %% [markdown]
 # ## What was gained
 #
-# Two more rows: the trained model asked about each picture and its mirror
+# Two more rows: the trained model asked about each image and its mirror
 # image, and the mean of the copies from both cycles.
 
 # %%

@@ -7,7 +7,7 @@
 #
 # - keep several models of one training,
 # - average the weights of several epochs,
-# - ask one model about several versions of each picture.
+# - ask one model about several versions of each image.
 
 # %%
 import logging
@@ -135,8 +135,8 @@ tell("mean of snapshots", snapshots.predict(x_valid, verbose=0))
 
 # %%
 ensemble = keras.Sequential([body, snapshots.to_model()])
-pictures, _ = next(iter(valid))
-print(ensemble.predict(pictures, verbose=0).shape)
+images, _ = next(iter(valid))
+print(ensemble.predict(images, verbose=0).shape)
 
 # %% [markdown]
 # ## One model, averaged weights
@@ -158,7 +158,7 @@ print(averaging.num_averaged, "epochs averaged")
 # ## One model, several versions
 #
 # What is hard to see from one side may be easy from another. So show the model
-# each picture as it is and mirrored, and average what it says. This is
+# each image as it is and mirrored, and average what it says. This is
 # test-time augmentation, TTA.
 #
 # Only versions that keep the meaning help. A mirrored cat is a cat; a mirrored
@@ -167,7 +167,7 @@ print(averaging.num_averaged, "epochs averaged")
 # `head` is trained, so `model` is. It has now the averaged weights.
 
 # %%
-x = np.concatenate([pictures for pictures, _ in valid])
+x = np.concatenate([images for images, _ in valid])
 flips = inference.flips()
 tell("averaged weights, TTA", keras_fast.predict_tta(model, x, flips))
 tell("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips))
@@ -175,10 +175,10 @@ tell("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips))
 # %% [markdown]
 # `augment` may also be the layer that augmented the training, for random
 # versions as in fastai: `predict_tta(model, x, AugTransforms())`. Use it if the
-# model was trained with it. A model that has never seen a turned picture is
+# model was trained with it. A model that has never seen a turned image is
 # not helped by one.
 #
-# The picture itself counts for a quarter, as in fastai. `beta` changes that,
+# The image itself counts for a quarter, as in fastai. `beta` changes that,
 # and `beta=None` returns both parts.
 #
 # ## What was gained
@@ -187,7 +187,7 @@ tell("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips))
 # loss also counts how sure the model was, and is finer: being sure and wrong
 # costs most.
 #
-# On so few pictures one training is an anecdote. So the snapshots once more,
+# On so few images one training is an anecdote. So the snapshots once more,
 # with three seeds, and the means.
 
 # %%
@@ -205,10 +205,10 @@ for name, (accuracy, loss) in zip(names, np.mean(results, 0), strict=True):
 
 # %% [markdown]
 # Compare the losses. Members of an ensemble are
-# wrong about different pictures, so their mean is seldom sure and wrong.
+# wrong about different images, so their mean is seldom sure and wrong.
 #
 # Averaged weights are one model, and can be as sure and wrong as one. They are
-# free, so try them, and let the validation pictures decide. They help most
+# free, so try them, and let the validation images decide. They help most
 # where a constant rate leaves the weights moving about a good place.
 #
 # Mirror images change little for a network that has seen both sides of

@@ -1,4 +1,4 @@
-"""fastai's random transforms of pictures, in one pass."""
+"""fastai's random transforms of images, in one pass."""
 
 import functools
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_fast._checks import at_least, between, one_of, share, whole
 from keras_fast._keras.fused import fused
-from keras_fast.data._pixels import (
+from keras_fast.data._geometry import (
     compose,
     in_pixels,
     relight,
@@ -21,7 +21,7 @@ from keras_fast.data._pixels import (
 )
 
 FLIPS = ("horizontal", "dihedral")
-# Numbers that a picture draws: 3 for its side, 2 each for angle and zoom, 2
+# Numbers that an image draws: 3 for its side, 2 each for angle and zoom, 2
 # for the zoom's centre, 2 each for two warps, brightness and contrast.
 DRAWS = 17
 
@@ -34,16 +34,16 @@ class AugTransforms(ImageLayer):
     """Random flip, rotation, zoom, warp, brightness and contrast in one pass.
 
     fastai's `aug_transforms`. The four that move pixels are composed into one
-    matrix, so that a picture is interpolated once, and reflected beyond its
+    matrix, so that an image is interpolated once, and reflected beyond its
     borders. Brightness and contrast shift and stretch the logits of its
-    pixels. Each picture draws its own transforms, at each call anew.
+    pixels. Each image draws its own transforms, at each call anew.
 
     It acts where `training` is true, as Keras's `Random*` layers do, and like
     them works in `tf.data` on each backend, and inside a model. In `tf.data`
     XLA compiles it for each size of batch: batch first, or resize to one size.
 
     A dictionary may hold `"images"` and `"segmentation_masks"`, with or
-    without channels; a mask moves with its picture, and its numbers stay
+    without channels; a mask moves with its image, and its numbers stay
     those that they are. Other entries, as `"labels"`, are handed on.
 
     Args:
@@ -52,7 +52,7 @@ class AugTransforms(ImageLayer):
         max_warp: Largest perspective: the share by which a side grows as its
             opposite shrinks. Below 0.5.
         max_lighting: Largest change of brightness and contrast, below 1.
-        flip: `"horizontal"` mirrors half of the pictures, `"dihedral"` turns
+        flip: `"horizontal"` mirrors half of the images, `"dihedral"` turns
             them to one of eight sides, `None` none.
         p: Probability of each of the others.
         seed: Seed of the random numbers.
@@ -77,14 +77,14 @@ class AugTransforms(ImageLayer):
 
     Examples:
         >>> augment = keras_fast.data.AugTransforms(max_rotate=20, seed=0)
-        >>> pictures = np.random.uniform(0, 255, (4, 32, 32, 3))
-        >>> augment(pictures, training=True).shape == (4, 32, 32, 3)
+        >>> images = np.random.uniform(0, 255, (4, 32, 32, 3))
+        >>> augment(images, training=True).shape == (4, 32, 32, 3)
         True
 
         In a pipeline, where it costs the training no time:
 
         >>> from tensorflow.data import Dataset
-        >>> train = Dataset.from_tensor_slices((pictures, [0, 1, 0, 1]))
+        >>> train = Dataset.from_tensor_slices((images, [0, 1, 0, 1]))
         >>> train = train.batch(2)
         >>> train = train.map(lambda x, y: (augment(x, training=True), y))
 

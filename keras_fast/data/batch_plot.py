@@ -1,4 +1,4 @@
-"""How do the pictures that the model is given look?"""
+"""How do the images that the model is given look?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_fast._checks import whole
 from keras_fast._keras.batches import batches
-from keras_fast.plots.images import one_picture_each, plot_pictures
+from keras_fast.plots.images import one_image_each, plot_images
 from keras_fast.plots.labels import class_name, names_of
 
 __all__ = ["show_batch"]
@@ -20,14 +20,14 @@ def show_batch(
     n: int = 9,
     class_names: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Draw the first pictures of the data, with their labels.
+    """Draw the first images of the data, with their labels.
 
     They are drawn as they come: after what the data does to them, and before
     what the model does. Of a generator, the batches drawn are gone.
 
     Args:
         x: Data, whatever `fit()` takes; among several inputs one has to be
-            pictures.
+            images.
         y: Labels, as in `fit()`.
         n: How many; all if there are fewer.
         class_names: Names of the classes; `x.class_names` if there are such.
@@ -36,12 +36,12 @@ def show_batch(
         The matplotlib `Axes`, (n,).
 
     Raises:
-        ValueError: There are no pictures in the data.
+        ValueError: There are no images in the data.
 
     Examples:
-        >>> pictures = np.random.default_rng(0).uniform(size=(4, 8, 8, 3))
+        >>> images = np.random.default_rng(0).uniform(size=(4, 8, 8, 3))
         >>> axes = keras_fast.data.show_batch(
-        ...     pictures, np.array([0, 1, 1, 0]), class_names=["cat", "dog"]
+        ...     images, np.array([0, 1, 1, 0]), class_names=["cat", "dog"]
         ... )
         >>> [ax.get_title() for ax in axes]
         ['cat', 'dog', 'dog', 'cat']
@@ -52,13 +52,13 @@ def show_batch(
     """
     whole("n", n)
     names = names_of(x, class_names)
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     titles: list[str] = []
     # n batches are enough, and how large they are only the data knows.
     for inputs, labels in batches(x, y, batch_size=n, steps=n):
-        pictures.extend(one_picture_each(inputs))
+        images.extend(one_image_each(inputs))
         if labels is not None:
             titles.extend(class_name(label, names) for label in labels)
-        if len(pictures) >= n:
+        if len(images) >= n:
             break
-    return plot_pictures(np.stack(pictures[:n]), titles[:n] or None)
+    return plot_images(np.stack(images[:n]), titles[:n] or None)

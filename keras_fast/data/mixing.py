@@ -24,8 +24,8 @@ def mix(
         num_classes: How many classes there are.
 
     Returns:
-        A function from a batch of pictures and integer labels to mixed
-        pictures and labels (batch, num_classes), for `dataset.map`.
+        A function from a batch of images and integer labels to mixed
+        images and labels (batch, num_classes), for `dataset.map`.
 
     Raises:
         ValueError: `num_classes` is below 2.
@@ -34,8 +34,8 @@ def mix(
     Examples:
         >>> mixed = keras_fast.data.mix(keras.layers.MixUp(0.4), num_classes=3)
         >>> from tensorflow.data import Dataset
-        >>> pictures = np.zeros((4, 8, 8, 3), "float32")
-        >>> train = Dataset.from_tensor_slices((pictures, [0, 1, 2, 1]))
+        >>> images = np.zeros((4, 8, 8, 3), "float32")
+        >>> train = Dataset.from_tensor_slices((images, [0, 1, 2, 1]))
         >>> x, y = next(iter(train.batch(4).map(mixed)))
         >>> y.shape == (4, 3)
         True

@@ -1,4 +1,4 @@
-"""Which pictures in a folder would stop a training?"""
+"""Which images in a folder would stop a training?"""
 
 import os
 import warnings
@@ -20,11 +20,11 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 def verify_images(
     directory: str | os.PathLike, *, max_pixels: int = 50_000_000
 ) -> dict[Path, str]:
-    """Find the pictures in a folder that can't be loaded, and say why.
+    """Find the images in a folder that can't be loaded, and say why.
 
     Looked at is what `keras.utils.image_dataset_from_directory` takes up:
     bmp, gif, jpeg, jpg and png, in all folders within. What is not in the
-    result it can load as RGB, whatever the name says it is. A picture that is
+    result it can load as RGB, whatever the name says it is. An image that is
     too large is told by its header and not decoded. Nothing is changed: what
     to do with a file is up to you.
 
@@ -34,7 +34,7 @@ def verify_images(
 
     Args:
         directory: The folder.
-        max_pixels: Refuse larger pictures. Decoding takes 3 bytes a pixel,
+        max_pixels: Refuse larger images. Decoding takes 3 bytes a pixel,
             and a file of some kilobytes can hold any number of them.
 
     Returns:
@@ -42,10 +42,10 @@ def verify_images(
         all are good.
 
     Raises:
-        ValueError: There is no such folder, or no picture in it.
+        ValueError: There is no such folder, or no image in it.
 
     Warns:
-        UserWarning: Good pictures have transparent pixels. Keras ignores
+        UserWarning: Good images have transparent pixels. Keras ignores
             transparency, and shows the color that is stored behind it, often
             black. `load_images(..., background=...)` lays them on a color.
 
@@ -53,7 +53,7 @@ def verify_images(
         >>> from pathlib import Path
         >>> pixels = np.zeros((8, 8, 3))
         >>> keras.utils.save_img("good.png", pixels)
-        >>> _ = Path("bad.jpg").write_bytes(b"no picture")
+        >>> _ = Path("bad.jpg").write_bytes(b"no image")
         >>> for path, reason in keras_fast.data.verify_images(".").items():
         ...     print(path, "-", reason)
         bad.jpg - is none of BMP, GIF, JPEG, PNG, WEBP
@@ -90,7 +90,7 @@ def _warn(transparent: list[Path], num_good: int) -> None:
     if not transparent:
         return
     warnings.warn(
-        f"{len(transparent)} of {num_good} good pictures have transparent "
+        f"{len(transparent)} of {num_good} good images have transparent "
         "pixels, which Keras's loader shows in the color behind them, often "
         "black. Load them with `keras_fast.data.load_images(paths, size, "
         "background=(255, 255, 255))`. Received: "
@@ -100,7 +100,7 @@ def _warn(transparent: list[Path], num_good: int) -> None:
 
 
 def _is_transparent(path: Path) -> bool:
-    """Whether a good picture has a pixel that is not opaque."""
+    """Whether a good image has a pixel that is not opaque."""
     from PIL import Image
 
     try:

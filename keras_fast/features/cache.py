@@ -59,7 +59,7 @@ def cache_features(
         directory: Where the folders of features are. It is made if need be.
         num_views: How often to pass over the data. With more than one, the
             body runs as in `fit()`, with the augmentation in it at work; data
-            may give other pictures each time. Each epoch trains on the next
+            may give other images each time. Each epoch trains on the next
             view.
         batch_size: Rows in a batch, if `x` is arrays.
         key: Stands for what can't be known by content: data that differ each

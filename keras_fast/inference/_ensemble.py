@@ -98,7 +98,7 @@ def _stack(*tensors: Any) -> Any:
         if shape[1:] != shapes[0][1:]:
             raise ValueError(
                 "`augment` must keep the shape of its input. Pass square "
-                "pictures to views that turn them. "
+                "images to views that turn them. "
                 f"Received: {shapes[0]}, and a view of shape {shape}"
             )
     types = [keras.backend.standardize_dtype(x.dtype) for x in tensors]

@@ -29,14 +29,14 @@ def heatmaps(
     place: int,
     wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Heat from 0 to 1, (n, height, width), and the class of each picture.
+    """Heat from 0 to 1, (n, height, width), and the class of each image.
 
     Args:
         model: A built model.
         end: What makes probabilities of its scores.
         layer: Which gives the maps.
         inputs: One batch of what the model takes.
-        place: Where among the inputs the pictures are.
+        place: Where among the inputs the images are.
         wanted: The class to look for in each, -1 for the predicted one.
     """
     with end.off() if end else contextlib.nullcontext():
@@ -62,7 +62,7 @@ def heatmaps(
 def _slopes(
     model: keras.Model, layer: Any, inputs: Any, maps: Any, signs: np.ndarray
 ) -> Any:
-    """The gradient of each picture's score by its maps."""
+    """The gradient of each image's score by its maps."""
     factors = ops.convert_to_tensor(signs * SCALE, "float32")
 
     def score(maps: Any) -> Any:
@@ -114,7 +114,7 @@ def _choose(
     outputs: np.ndarray,
     wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each picture, and which scores speak for it, (n, classes).
+    """The class of each image, and which scores speak for it, (n, classes).
 
     One score speaks for class 1, and against class 0.
     """
@@ -174,7 +174,7 @@ def _recorded(
         shapes = [getattr(maps, "shape", None) for maps in seen]
         raise ValueError(
             "`layer` must give feature maps, (n, height, width, channels), "
-            "once for each picture. Pass a convolution or the layer behind "
+            "once for each image. Pass a convolution or the layer behind "
             f"it. Received: layer={layer.name!r}, which gives {shapes}"
         )
     return outputs, seen[0]

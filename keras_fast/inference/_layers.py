@@ -57,7 +57,7 @@ def _last_with_maps(model: keras.Model) -> keras.layers.Layer:
     if found:
         raise ValueError(
             "`model` must have a layer whose feature maps are all that its "
-            "outputs know of the picture. Where several networks lead to "
+            "outputs know of the image. Where several networks lead to "
             "them, as in a mean of models, look at one of the models, or pass "
             "as `layer` whose maps to follow. Received: "
             f"model={model.name}, layer=None, and a way around each of "
@@ -74,7 +74,7 @@ def _last_with_maps(model: keras.Model) -> keras.layers.Layer:
 
 
 def _has_way_around(layer: Any, model: Any, outside: dict[int, Any]) -> bool:
-    """Whether pictures reach the model's outputs by way of other layers.
+    """Whether images reach the model's outputs by way of other layers.
 
     Of a model that has no graph it is not known, and nothing is said.
     """
@@ -122,7 +122,7 @@ def _output(layer: Any) -> Any:
 
 
 def _is_map(tensor: Any, outside: dict[int, Any]) -> bool:
-    """Whether axes 1 and 2 are still places of the picture.
+    """Whether axes 1 and 2 are still places of the image.
 
     A kernel of four axes makes such maps. What only has four axes may be the
     scores of an attention, (n, heads, tokens, tokens).

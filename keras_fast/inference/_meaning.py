@@ -124,7 +124,7 @@ class Evidence:
         return Meaning(link or self._link(), bool(logits), self.logs)
 
     def _is_regression(self) -> bool:
-        # To a range: boxes, or the pixels of a picture.
+        # To a range: boxes, or the pixels of an image.
         return not self.sparse and not self.labels_are_flags
 
     def _link(self) -> str:

@@ -1,4 +1,4 @@
-"""Where in a picture is what the model sees?"""
+"""Where in an image is what the model sees?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from keras_fast.inference._ends import end
 from keras_fast.inference._heatmaps import heatmaps
 from keras_fast.inference._layers import conv_layer
 from keras_fast.models._checks import channels_last
-from keras_fast.plots.images import plot_pictures
+from keras_fast.plots.images import plot_images
 from keras_fast.plots.labels import class_name
 
 __all__ = ["GradCAM", "grad_cam"]
@@ -24,12 +24,12 @@ AT_ONCE = 32
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GradCAM:
-    """Where in each picture a class is seen.
+    """Where in each image a class is seen.
 
     Args:
         heatmaps: From 0 to 1, (n, height, width) float32. The largest of
-            each picture is 1, unless nothing speaks for the class.
-        images: The pictures, (n, height, width, channels).
+            each image is 1, unless nothing speaks for the class.
+        images: The images, (n, height, width, channels).
         classes: The class that was looked for in each, (n,) int64.
 
     Examples:
@@ -48,9 +48,9 @@ class GradCAM:
         return f"GradCAM({len(self.images)} images of {height} x {width})"
 
     def plot(self, class_names: Sequence[str] | None = None) -> Any:
-        """Draw the heatmaps over the pictures; return the `Axes`, (n,)."""
+        """Draw the heatmaps over the images; return the `Axes`, (n,)."""
         titles = [class_name(index, class_names) for index in self.classes]
-        return plot_pictures(self.images, titles, self.heatmaps)
+        return plot_images(self.images, titles, self.heatmaps)
 
 
 def grad_cam(
@@ -60,7 +60,7 @@ def grad_cam(
     layer: str | keras.layers.Layer | None = None,
     class_index: int | ArrayLike | None = None,
 ) -> GradCAM:
-    """Show where in each picture the model sees a class.
+    """Show where in each image the model sees a class.
 
     Each feature map of a layer is weighted with the mean gradient of the
     class's score by that map; where their sum is above 0 is what speaks for
@@ -74,19 +74,19 @@ def grad_cam(
     predicts for the images as they are.
 
     Args:
-        model: A model from pictures to one number for each class, compiled
+        model: A model from images to one number for each class, compiled
             or not. Nothing in it changes.
-        images: Pictures as the model takes them, (n, height, width,
+        images: Images as the model takes them, (n, height, width,
             channels). For a model with several inputs all of them, as
             `predict()` takes them; one has four axes, and the others are
             handed on.
         layer: Whose feature maps, or its name, in nested models too. None is
             the last convolution, or what keeps its places behind it, through
-            which all that the outputs know of the picture goes. Of a
+            which all that the outputs know of the image goes. Of a
             transformer that is at most what makes its patches: put a
             `keras.layers.Reshape` to (height, width, channels) behind a
             block, and pass that.
-        class_index: The class to look for: one for all pictures, or (n,).
+        class_index: The class to look for: one for all images, or (n,).
             None is the class predicted for each.
 
     Returns:
@@ -108,8 +108,8 @@ def grad_cam(
         ...         keras.layers.Dense(2, activation="softmax"),
         ...     ]
         ... )
-        >>> pictures = np.random.default_rng(0).uniform(size=(5, 16, 16, 3))
-        >>> result = keras_fast.inference.grad_cam(cnn, pictures, class_index=1)
+        >>> images = np.random.default_rng(0).uniform(size=(5, 16, 16, 3))
+        >>> result = keras_fast.inference.grad_cam(cnn, images, class_index=1)
         >>> result.heatmaps.shape
         (5, 16, 16)
 
@@ -124,21 +124,21 @@ def grad_cam(
             f"Input first. Received: model={model.name} (not built)"
         )
     inputs, place = _inputs(images)
-    pictures = keras.tree.flatten(inputs)[place]
+    images = keras.tree.flatten(inputs)[place]
     source = conv_layer(model, layer)
     last = end(model)
-    wanted = _wanted(class_index, len(pictures))
+    wanted = _wanted(class_index, len(images))
     parts = []
-    for start in range(0, len(pictures), AT_ONCE):
+    for start in range(0, len(images), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
         batch = keras.tree.map_structure(lambda a, rows=rows: a[rows], inputs)
         parts.append(heatmaps(model, last, source, batch, place, wanted[rows]))
     heat, classes = map(np.concatenate, zip(*parts, strict=True))
-    return GradCAM(heat, pictures, classes)
+    return GradCAM(heat, images, classes)
 
 
 def _wanted(class_index: Any, number: int) -> np.ndarray:
-    """The class to look for in each picture, -1 for the predicted one."""
+    """The class to look for in each image, -1 for the predicted one."""
     if class_index is None:
         return np.full(number, -1)
     found = np.asarray(class_index)
@@ -148,7 +148,7 @@ def _wanted(class_index: Any, number: int) -> np.ndarray:
         or (found < 0).any()
     ):
         raise ValueError(
-            "`class_index` must be one class, or one for each picture. Pass "
+            "`class_index` must be one class, or one for each image. Pass "
             "whole numbers of 0 or more, or None for those predicted. "
             f"Received: class_index={class_index!r}"
         )
@@ -156,7 +156,7 @@ def _wanted(class_index: Any, number: int) -> np.ndarray:
 
 
 def _inputs(images: Any) -> tuple[Any, int]:
-    """Arrays as the model takes them, and which of them are pictures."""
+    """Arrays as the model takes them, and which of them are images."""
     several = isinstance(images, list | tuple) and any(
         np.ndim(part) != 3 for part in images
     )
@@ -169,9 +169,9 @@ def _inputs(images: Any) -> tuple[Any, int]:
     if len(places) == 1 and len(lengths) == 1 and 0 not in lengths:
         return inputs, places[0]
     raise ValueError(
-        "`images` must be pictures, (n, height, width, channels). Pass one as "
+        "`images` must be images, (n, height, width, channels). Pass one as "
         "images[None]; to a model with several inputs all of them, of one "
-        "length and one of them pictures. Received: "
+        "length and one of them images. Received: "
         f"images of shape {keras.tree.map_structure(np.shape, inputs)}"
     )
 

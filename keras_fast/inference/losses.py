@@ -11,7 +11,7 @@ from keras_fast._checks import compiled, whole
 from keras_fast.inference._compiled_loss import compiled_loss, sample_losses
 from keras_fast.inference._meaning import Evidence, Meaning
 from keras_fast.inference._predictions import predictions
-from keras_fast.plots.images import one_picture_each, plot_pictures
+from keras_fast.plots.images import one_image_each, plot_images
 from keras_fast.plots.labels import class_name, names_of
 from keras_fast.plots.table import as_html
 
@@ -61,13 +61,13 @@ class TopLosses:
         return as_html([self._row(i) for i in range(len(self.losses))])
 
     def plot(self) -> Any:
-        """Draw the pictures and return the matplotlib `Axes`, (k,).
+        """Draw the images and return the matplotlib `Axes`, (k,).
 
         Above each: the predicted class and its probability, the true class
         and the loss.
         """
         titles = [self._title(i) for i in range(len(self.losses))]
-        return plot_pictures(one_picture_each(self.inputs), titles)
+        return plot_images(one_image_each(self.inputs), titles)
 
     def _row(self, i: int) -> dict[str, Any]:
         if self.predicted is None:

@@ -1,4 +1,4 @@
-"""From which sides shall a trained model look at a picture?"""
+"""From which sides shall a trained model look at an image?"""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,9 +15,9 @@ View = Callable[[Any], Any]
 
 
 def flips(*, vertical: bool = False) -> list[View]:
-    """Mirror pictures: left to right, or all three ways.
+    """Mirror images: left to right, or all three ways.
 
-    For `predict_tta`. Outputs that are pictures are turned back.
+    For `predict_tta`. Outputs that are images are turned back.
 
     Args:
         vertical: Also upside down, and both.
@@ -27,8 +27,8 @@ def flips(*, vertical: bool = False) -> list[View]:
 
     Examples:
         >>> [mirror] = keras_fast.inference.flips()
-        >>> picture = np.arange(4.0).reshape(1, 2, 2, 1)
-        >>> keras.ops.convert_to_numpy(mirror(picture)).ravel().tolist()
+        >>> image = np.arange(4.0).reshape(1, 2, 2, 1)
+        >>> keras.ops.convert_to_numpy(mirror(image)).ravel().tolist()
         [1.0, 0.0, 3.0, 2.0]
         >>> len(keras_fast.inference.flips(vertical=True))
         3
@@ -38,9 +38,9 @@ def flips(*, vertical: bool = False) -> list[View]:
 
 
 def dihedral() -> list[View]:
-    """Turn and mirror square pictures: the seven other ways to lay a tile.
+    """Turn and mirror square images: the seven other ways to lay a tile.
 
-    For `predict_tta`. Outputs that are pictures are turned back. For pictures
+    For `predict_tta`. Outputs that are images are turned back. For images
     without an up, as from above or through a microscope.
 
     Returns:
@@ -59,8 +59,8 @@ def corners_and_flips(*, scale: float = 1.35) -> list[View]:
     """Zoom into each corner, as it is and mirrored.
 
     For `predict_tta`: fastai 1's views, which go with `beta=0.4` there. They
-    show a part of the picture, so they are not for models whose outputs are
-    pictures.
+    show a part of the image, so they are not for models whose outputs are
+    images.
 
     Args:
         scale: Magnification, 1 or more.
@@ -73,8 +73,8 @@ def corners_and_flips(*, scale: float = 1.35) -> list[View]:
 
     Examples:
         >>> views = keras_fast.inference.corners_and_flips()
-        >>> pictures = np.zeros((2, 32, 32, 3), "float32")
-        >>> views[0](pictures).shape == pictures.shape
+        >>> images = np.zeros((2, 32, 32, 3), "float32")
+        >>> views[0](images).shape == images.shape
         True
 
     Reference:
@@ -96,31 +96,31 @@ class _Side:
     transposed: bool = False
 
     def __call__(self, x: Any) -> Any:
-        return _pictures(self._turn, x)
+        return _images(self._turn, x)
 
     def inverse(self, outputs: Any) -> Any:
-        return _pictures(self._turn_back, outputs)
+        return _images(self._turn_back, outputs)
 
-    def _turn(self, pictures: Any) -> Any:
+    def _turn(self, images: Any) -> Any:
         rows, columns = _axes()
         if self.transposed:
-            pictures = ops.swapaxes(pictures, rows, columns)
-        return self._mirror(pictures)
+            images = ops.swapaxes(images, rows, columns)
+        return self._mirror(images)
 
-    def _turn_back(self, pictures: Any) -> Any:
+    def _turn_back(self, images: Any) -> Any:
         rows, columns = _axes()
-        pictures = self._mirror(pictures)
+        images = self._mirror(images)
         if self.transposed:
-            pictures = ops.swapaxes(pictures, rows, columns)
-        return pictures
+            images = ops.swapaxes(images, rows, columns)
+        return images
 
-    def _mirror(self, pictures: Any) -> Any:
+    def _mirror(self, images: Any) -> Any:
         rows, columns = _axes()
         if self.left_right:
-            pictures = ops.flip(pictures, axis=columns)
+            images = ops.flip(images, axis=columns)
         if self.up_down:
-            pictures = ops.flip(pictures, axis=rows)
-        return pictures
+            images = ops.flip(images, axis=rows)
+        return images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,22 +133,22 @@ class _Corner:
     mirrored: bool
 
     def __call__(self, x: Any) -> Any:
-        return _pictures(self._zoom, x)
+        return _images(self._zoom, x)
 
     def inverse(self, outputs: Any) -> Any:
         for output in keras.tree.flatten(outputs):
             if len(output.shape) == 4:
                 raise ValueError(
-                    "`augment` must show whole pictures to a model whose "
-                    "outputs are pictures. Use "
+                    "`augment` must show whole images to a model whose "
+                    "outputs are images. Use "
                     "`keras_fast.inference.flips()`. Received: "
                     f"augment={self}, an output of shape {output.shape}"
                 )
         return outputs
 
-    def _zoom(self, pictures: Any) -> Any:
+    def _zoom(self, images: Any) -> Any:
         rows, columns = _axes()
-        shape: Any = ops.shape(pictures)
+        shape: Any = ops.shape(images)
         sizes = [shape[axis] for axis in (rows, columns)]
         parts = [slice(None)] * 4
         for axis, size, far in zip(
@@ -156,7 +156,7 @@ class _Corner:
         ):
             kept = round(size / self.scale)
             parts[axis] = slice(size - kept, size) if far else slice(0, kept)
-        zoomed = ops.image.resize(pictures[tuple(parts)], sizes)
+        zoomed = ops.image.resize(images[tuple(parts)], sizes)
         return ops.flip(zoomed, axis=columns) if self.mirrored else zoomed
 
 
@@ -165,7 +165,7 @@ def _axes() -> tuple[int, int]:
     return (1, 2) if last else (2, 3)
 
 
-def _pictures(change: View, tensors: Any) -> Any:
+def _images(change: View, tensors: Any) -> Any:
     """Change what has four axes, leave the rest as it is."""
     return keras.tree.map_structure(
         lambda x: change(x) if len(x.shape) == 4 else x, tensors

@@ -55,7 +55,7 @@ def channels_last() -> None:
 
 
 def feature_maps(backbone: Any) -> keras.Model:
-    """A built model from one batch of pictures to one of feature maps."""
+    """A built model from one batch of images to one of feature maps."""
     if not isinstance(backbone, keras.Model):
         raise TypeError(
             "`backbone` must be the name of a keras.applications network or a "
@@ -74,7 +74,7 @@ def feature_maps(backbone: Any) -> keras.Model:
     ends = [*backbone.inputs, *backbone.outputs]
     if len(ends) != 2 or any(len(end.shape) != 4 for end in ends):
         raise ValueError(
-            "`backbone` must map pictures to feature maps, both (batch, "
+            "`backbone` must map images to feature maps, both (batch, "
             "height, width, channels). Build it with include_top=False and "
             f"pooling=None. Received: backbone={backbone.name} from "
             f"{[end.shape for end in backbone.inputs]} to "

@@ -1,4 +1,4 @@
-"""How does a network take pictures of another size, or of other channels?"""
+"""How does a network take images of another size, or of other channels?"""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_fast._keras.layer_state import take_state
 from keras_fast._keras.layers import layers_of
-from keras_fast.models._pixels import stretch
+from keras_fast.models._preprocessing import stretch
 
 __all__ = ["adapt_kernel", "any_size", "with_channels"]
 
@@ -22,7 +22,7 @@ CONSTANTS = {
 
 
 def any_size(backbone: keras.Model) -> keras.Model:
-    """The same layers, with the same weights, for pictures of any size."""
+    """The same layers, with the same weights, for images of any size."""
     _, height, width, channels = backbone.inputs[0].shape
     if (height, width) == (None, None):
         return backbone
@@ -55,7 +55,7 @@ def with_channels(backbone: keras.Model, channels: int) -> keras.Model:
     if len(kernels) != 1:
         raise ValueError(
             "`backbone` must begin with one convolution to be adapted to "
-            "another number of channels. Pass pictures with 3. "
+            "another number of channels. Pass images with 3. "
             f"Received: backbone={backbone.name}, channels={channels}"
         )
     take_state(copy, backbone)

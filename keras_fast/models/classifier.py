@@ -1,4 +1,4 @@
-"""A network that knows pictures already, with a new head for other classes."""
+"""A network that knows images already, with a new head for other classes."""
 
 import os
 from typing import Any
@@ -12,7 +12,7 @@ from keras_fast.models._checks import (
     image_shape,
     weights_path,
 )
-from keras_fast.models._pixels import application, mode_of, prepare
+from keras_fast.models._preprocessing import application, mode_of, prepare
 from keras_fast.models._reshape import any_size, with_channels
 
 __all__ = ["image_classifier"]
@@ -45,7 +45,7 @@ def image_classifier(
 
     Args:
         backbone: Name of a `keras.applications` network, or any model that
-            maps pictures to feature maps, from KerasHub for one. By name,
+            maps images to feature maps, from KerasHub for one. By name,
             images with one channel are taken too, as if they were in color.
             A network of `keras.applications` may also be passed as a model,
             whole or cut.
@@ -54,7 +54,7 @@ def image_classifier(
             `keras.Sequential([keras.layers.Rescaling(...), network])`. Its
             layers are shared, not copied, and frozen.
         num_classes: Number of classes.
-        input_shape: Height, width and channels of the pictures. The model
+        input_shape: Height, width and channels of the images. The model
             takes any other size too; None where there is no usual one. With
             other than 3 channels the first convolution is adapted: one
             channel has the sum of its weights, two have the first two times
@@ -66,7 +66,7 @@ def image_classifier(
             head.
         dropout: Share dropped before the last layer, and half of it before
             the hidden layer. None is 0.5 with a hidden layer, else 0.
-        activation: "softmax" for one class a picture, "sigmoid" for several
+        activation: "softmax" for one class an image, "sigmoid" for several
             or none, None for logits.
 
     Returns:
@@ -168,7 +168,7 @@ def _check(num_classes: int, activation: str | None) -> None:
     if activation not in ("softmax", "sigmoid", None):
         raise ValueError(
             "`activation` must be 'softmax', 'sigmoid' or None. Pass "
-            "'sigmoid' for several classes a picture, None for logits. "
+            "'sigmoid' for several classes an image, None for logits. "
             f"Received: activation={activation!r}"
         )
     if num_classes == 1 and activation == "softmax":
@@ -188,6 +188,6 @@ def _check_size(base: keras.Model, shape: Any) -> None:
     if not fits:
         raise ValueError(
             "`input_shape` must be large enough for the backbone to leave a "
-            "feature. Pass larger pictures. Received: "
+            "feature. Pass larger images. Received: "
             f"input_shape={shape!r}, backbone={base.name}"
         )

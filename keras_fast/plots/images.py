@@ -1,4 +1,4 @@
-"""How do these pictures look?
+"""How do these images look?
 
 As in `plots`, nothing is shown but drawn, and matplotlib is imported inside.
 """
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["one_picture_each", "plot_matrix", "plot_pictures"]
+__all__ = ["one_image_each", "plot_matrix", "plot_images"]
 
 # One from light to dark, one from dark to light: every kind of colour vision
 # tells them apart, and so does a print in grey.
@@ -26,43 +26,43 @@ MOST_NUMBERS = 20
 MOST_NAMES = 40
 
 
-def plot_pictures(
-    pictures: ArrayLike,
+def plot_images(
+    images: ArrayLike,
     titles: Sequence[str] | None = None,
     heatmaps: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Draw pictures side by side, each with a title.
+    """Draw images side by side, each with a title.
 
     Args:
-        pictures: (n, height, width, channels) of one channel, three, or four
+        images: (n, height, width, channels) of one channel, three, or four
             with transparency, or (n, channels, height, width) of as many; of
             any other number the first is drawn. Whole numbers go from 0 to
             255, or to 65535 if any is above; floats from 0 to 1, or to 255 if
-            any is above 2. With negative ones, pictures go from the lowest to
+            any is above 2. With negative ones, images go from the lowest to
             the highest of them all.
         titles: One for each.
-        heatmaps: From 0 to 1, (n, height, width), laid over the pictures.
+        heatmaps: From 0 to 1, (n, height, width), laid over the images.
 
     Returns:
         The Axes, (n,).
 
     Examples:
-        >>> pictures = np.random.default_rng(0).uniform(size=(3, 8, 8, 3))
-        >>> axes = plot_pictures(pictures, ["cat", "dog", "cat"])
+        >>> images = np.random.default_rng(0).uniform(size=(3, 8, 8, 3))
+        >>> axes = plot_images(images, ["cat", "dog", "cat"])
         >>> [ax.get_title() for ax in axes]
         ['cat', 'dog', 'cat']
     """
-    shown = _shown(np.asarray(pictures))
+    shown = _shown(np.asarray(images))
     lines = max((title.count("\n") + 1 for title in titles or []), default=0)
     axes = _grid(len(shown), 0.2 * lines)
-    for i, picture in enumerate(shown):
+    for i, image in enumerate(shown):
         grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
-        axes[i].imshow(picture, **grey if picture.ndim == 2 else {})
+        axes[i].imshow(image, **grey if image.ndim == 2 else {})
         if titles is not None:
             axes[i].set_title(titles[i], fontsize=9)
     if heatmaps is not None:
         for ax, heat in zip(axes, np.asarray(heatmaps), strict=True):
-            # Where it is cold the picture shows.
+            # Where it is cold the image shows.
             opacity = 0.75 * np.clip(heat, 0, 1)
             ax.imshow(heat, cmap=HEAT_COLORS, vmin=0, vmax=1, alpha=opacity)
     return axes
@@ -122,8 +122,8 @@ def plot_matrix(
     return ax
 
 
-def one_picture_each(inputs: Any) -> np.ndarray:
-    """The one array of pictures among a model's inputs, in either layout.
+def one_image_each(inputs: Any) -> np.ndarray:
+    """The one array of images among a model's inputs, in either layout.
 
     Raises:
         ValueError: There is none, or more than one.
@@ -137,17 +137,17 @@ def one_picture_each(inputs: Any) -> np.ndarray:
     if len(found) == 1:
         return found[0]
     raise ValueError(
-        "The inputs must be pictures, (n, height, width, channels), to be "
+        "The inputs must be images, (n, height, width, channels), to be "
         "drawn. Draw what else they are yourself. Received: inputs of shape "
         f"{[np.shape(array) for array in arrays]}"
     )
 
 
-def _shown(pictures: np.ndarray) -> list[np.ndarray]:
+def _shown(images: np.ndarray) -> list[np.ndarray]:
     """Each as matplotlib takes it: floats from 0 to 1, grey or in colour."""
-    floats = np.nan_to_num(_channels_last(pictures).astype(np.float32))
+    floats = np.nan_to_num(_channels_last(images).astype(np.float32))
     # Whole numbers may be of any type. Resizing takes floats a little beyond 1.
-    usual, large = (255, 65535) if pictures.dtype.kind in "iu" else (1, 255)
+    usual, large = (255, 65535) if images.dtype.kind in "iu" else (1, 255)
     low, high = floats.min(initial=0), usual
     if low < 0:
         high = floats.max()
@@ -155,20 +155,20 @@ def _shown(pictures: np.ndarray) -> list[np.ndarray]:
         high = large
     floats = np.clip((floats - low) / ((high - low) or 1), 0, 1)
     channels = slice(None) if floats.shape[-1] in (3, 4) else 0
-    return [picture[..., channels] for picture in floats]
+    return [image[..., channels] for image in floats]
 
 
-def _channels_last(pictures: np.ndarray) -> np.ndarray:
-    """The pictures, whichever axis has their channels."""
-    _, first, height, last = pictures.shape
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    """The images, whichever axis has their channels."""
+    _, first, height, last = images.shape
     usual = (1, 3, 4)
     if last in usual or first not in usual or first >= min(height, last):
-        return pictures
-    return np.moveaxis(pictures, 1, -1)
+        return images
+    return np.moveaxis(images, 1, -1)
 
 
 def _grid(number: int, title: float) -> np.ndarray:
-    """Axes for pictures with titles of that many inches, (number,)."""
+    """Axes for images with titles of that many inches, (number,)."""
     from matplotlib import pyplot
 
     columns = min(math.ceil(math.sqrt(number)), 5) or 1

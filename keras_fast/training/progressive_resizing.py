@@ -1,4 +1,4 @@
-"""Small pictures first, then larger ones, with the same weights."""
+"""Small images first, then larger ones, with the same weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,11 +41,11 @@ def progressive_resizing(
     validation_data: Callable[[int], Any] | Any = None,
     **fit_kwargs: Any,
 ) -> keras.callbacks.History:
-    """Train a model on larger and larger pictures.
+    """Train a model on larger and larger images.
 
-    Small pictures take a fraction of the time, and what is learned on them
+    Small images take a fraction of the time, and what is learned on them
     helps with large ones. For each size the rate is found anew with
-    `lr_find`, then the model trains with 1cycle. It has to take pictures of
+    `lr_find`, then the model trains with 1cycle. It has to take images of
     any size, as those of `keras_fast.models.image_classifier` do.
 
     Args:
@@ -66,17 +66,17 @@ def progressive_resizing(
 
     Raises:
         ValueError: An argument is out of its range, there are not as many
-            epochs or rates as sizes, the model does not take pictures of a
+            epochs or rates as sizes, the model does not take images of a
             size, the finder suggests no rate, or there is a
             `BackupAndRestore`, or a `ResumableCheckpoint` and no `max_lr`.
         TypeError: `data` is no function, or returns nothing.
 
     Examples:
         >>> from keras_fast import models, progressive_resizing
-        >>> pictures = np.zeros((8, 64, 64, 3), "uint8")
+        >>> images = np.zeros((8, 64, 64, 3), "uint8")
         >>> labels = np.arange(8) % 2
         >>> def resized(size):
-        ...     return keras.layers.Resizing(size, size)(pictures), labels
+        ...     return keras.layers.Resizing(size, size)(images), labels
         >>> base = keras.Sequential(
         ...     [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)]
         ... )
@@ -166,7 +166,7 @@ def _check_sizes(model: keras.Model, sizes: list[int]) -> None:
     """Refuse before it trains at one size what another would break."""
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        return  # how large its pictures are only the data knows
+        return  # how large its images are only the data knows
     for size in sizes:
         shape = list(inputs[0].shape)
         first = keras.config.image_data_format() == "channels_first"
@@ -179,7 +179,7 @@ def _check_sizes(model: keras.Model, sizes: list[int]) -> None:
                 model.compute_output_shape(tuple(shape))
         except ValueError as error:
             raise ValueError(
-                "`model` must take pictures of each size. Build it on "
+                "`model` must take images of each size. Build it on "
                 "`keras.Input((None, None, 3))`, or leave out the size. "
                 f"Received: sizes with {size}, model={model.name} for inputs "
                 f"{tuple(inputs[0].shape)}"

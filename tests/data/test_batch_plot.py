@@ -1,4 +1,4 @@
-"""Does each picture stand under its own label?"""
+"""Does each image stand under its own label?"""
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ FORMS = {
     "arrays": lambda: (X, Y),
     "one-hot": lambda: (X, np.eye(3)[Y]),
     "tensors": lambda: (keras.ops.convert_to_tensor(X), Y),
-    "a dict": lambda: ({"age": np.ones(7), "picture": X}, Y),
+    "a dict": lambda: ({"age": np.ones(7), "image": X}, Y),
     "tf.data": lambda: (tf_data(X, Y),),
     "endless": lambda: (tf_data(X, Y).repeat(),),
     "PyDataset": lambda: (Batches(),),
@@ -50,15 +50,15 @@ if BACKEND == "torch":
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_picture_stands_under_its_label(form):
+def test_each_image_stands_under_its_label(form):
     axes = show_batch(*FORMS[form](), n=5, class_names=NAMES)
     assert [ax.get_title() for ax in axes] == [NAMES[i] for i in Y[:5]]
-    for ax, picture in zip(axes, X[:5], strict=True):
-        (image,) = ax.get_images()
-        np.testing.assert_allclose(image.get_array(), picture / 255, atol=1e-6)
+    for ax, image in zip(axes, X[:5], strict=True):
+        (shown,) = ax.get_images()
+        np.testing.assert_allclose(shown.get_array(), image / 255, atol=1e-6)
 
 
-def test_fewer_pictures_without_names():
+def test_fewer_images_without_names():
     assert [ax.get_title() for ax in show_batch(X[:2], Y[:2])] == ["0", "1"]
     assert [ax.get_title() for ax in show_batch(X)] == [""] * 7
     flags = np.array([[1, 0, 1], [0, 0, 0]])
@@ -75,7 +75,7 @@ def test_names_come_with_the_data():
 def test_what_is_wrong_is_named():
     with pytest.raises(ValueError, match="`n` must be a whole number"):
         show_batch(X, n=0)
-    with pytest.raises(ValueError, match="The inputs must be pictures"):
+    with pytest.raises(ValueError, match="The inputs must be images"):
         show_batch(np.ones((4, 3)))
     with pytest.raises(ValueError, match="`x` must have at least one batch"):
         show_batch(X[:0], Y[:0])

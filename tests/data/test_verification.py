@@ -1,4 +1,4 @@
-"""Is every bad picture named, and can Keras load every other?"""
+"""Is every bad image named, and can Keras load every other?"""
 
 import io
 import os
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.once
 HEIGHT, WIDTH = 96, 120
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
 PIXELS = np.stack([COLUMNS * 2, ROWS * 2, ROWS + COLUMNS], -1).astype("uint8")
-PICTURE = Image.fromarray(PIXELS)
-OTHERS = [PICTURE.rotate(90), PICTURE.rotate(45)]
+IMAGE = Image.fromarray(PIXELS)
+OTHERS = [IMAGE.rotate(90), IMAGE.rotate(45)]
 
 
-def encoded(kind, picture=PICTURE, **arguments):
+def encoded(kind, image=IMAGE, **arguments):
     file = io.BytesIO()
-    picture.save(file, kind, **arguments)
+    image.save(file, kind, **arguments)
     return file.getvalue()
 
 
@@ -65,27 +65,27 @@ GOOD = {
     "plain.gif": GIF,
     "plain.bmp": BMP,
     "a png.jpg": PNG,
-    "cmyk.jpg": encoded("JPEG", PICTURE.convert("CMYK")),
-    "grey.jpg": encoded("JPEG", PICTURE.convert("L")),
+    "cmyk.jpg": encoded("JPEG", IMAGE.convert("CMYK")),
+    "grey.jpg": encoded("JPEG", IMAGE.convert("L")),
     "progressive.jpg": encoded("JPEG", progressive=True),
     "exif.jpg": rotated_by_exif(),
-    "palette.png": encoded("PNG", PICTURE.convert("P")),
-    "opaque alpha.png": encoded("PNG", PICTURE.convert("RGBA")),
+    "palette.png": encoded("PNG", IMAGE.convert("P")),
+    "opaque alpha.png": encoded("PNG", IMAGE.convert("RGBA")),
     "webp.jpg": encoded("WEBP", lossless=True),
     "16 bits.png": encoded("PNG", SIXTEEN_BITS),
-    "one pixel.png": encoded("PNG", PICTURE.resize((1, 1))),
+    "one pixel.png": encoded("PNG", IMAGE.resize((1, 1))),
     "animated.gif": encoded("GIF", save_all=True, append_images=OTHERS),
 }
 BAD = {
     "empty.jpg": (b"", "is none of BMP, GIF, JPEG, PNG, WEBP"),
-    "text.png": (b"no picture" * 99, "is none of BMP, GIF, JPEG, PNG, WEBP"),
+    "text.png": (b"no image" * 99, "is none of BMP, GIF, JPEG, PNG, WEBP"),
     "tiff.jpg": (encoded("TIFF"), "is none of BMP, GIF, JPEG, PNG, WEBP"),
     "cut.jpg": (JPEG[: len(JPEG) // 2], "Invalid JPEG data"),
     "cut.png": (PNG[: len(PNG) // 2], "Invalid PNG data"),
     "cut.gif": (GIF[: len(GIF) // 2], "Invalid GIF data"),
     "cut.bmp": (BMP[: len(BMP) // 2], ""),
     "without its end.png": (PNG[:-2], "Invalid PNG data"),
-    "one bit.bmp": (encoded("BMP", PICTURE.convert("1")), ""),
+    "one bit.bmp": (encoded("BMP", IMAGE.convert("1")), ""),
     "bomb.png": (png_of_size(20_000, 20_000), "400000000 pixels"),
     "large.png": (png_of_size(8_000, 7_000), "has 8000 x 7000 pixels, more"),
 }
@@ -97,7 +97,7 @@ def write(folder, files):
 
 
 def loaded(folder):
-    """How many pictures Keras loads; it stops at one that it can't."""
+    """How many images Keras loads; it stops at one that it can't."""
     data = keras.utils.image_dataset_from_directory(
         folder,
         labels=None,
@@ -109,14 +109,14 @@ def loaded(folder):
     return sum(1 for _ in data)
 
 
-def test_good_pictures_pass_and_load(tmp_path):
+def test_good_images_pass_and_load(tmp_path):
     write(tmp_path, GOOD)
-    (tmp_path / "notes.txt").write_text("no picture, and not taken for one")
+    (tmp_path / "notes.txt").write_text("no image, and not taken for one")
     assert verify_images(tmp_path) == {}
     assert loaded(tmp_path) == len(GOOD)
 
 
-def test_bad_pictures_are_named_with_the_reason(tmp_path):
+def test_bad_images_are_named_with_the_reason(tmp_path):
     folder = tmp_path / "cats"
     folder.mkdir()
     write(folder, GOOD | {name: content for name, (content, _) in BAD.items()})
@@ -159,18 +159,18 @@ def test_frames_count_too(tmp_path):
     assert reason == f"has 5 frames of {WIDTH} x {HEIGHT} pixels, too many"
 
 
-def test_transparent_pictures_are_told(tmp_path):
-    picture = PICTURE.convert("RGBA")
-    picture.putpixel((3, 3), (0, 0, 0, 254))
+def test_transparent_images_are_told(tmp_path):
+    image = IMAGE.convert("RGBA")
+    image.putpixel((3, 3), (0, 0, 0, 254))
     files = {
-        "a.png": encoded("PNG", picture),
-        "b.jpg": encoded("PNG", PICTURE.convert("P"), transparency=0),
+        "a.png": encoded("PNG", image),
+        "b.jpg": encoded("PNG", IMAGE.convert("P"), transparency=0),
     }
     write(tmp_path, files | {"opaque.png": GOOD["opaque alpha.png"]})
     with pytest.warns(UserWarning) as caught:
         assert verify_images(tmp_path) == {}
     assert str(caught[0].message) == (
-        "2 of 3 good pictures have transparent pixels, which Keras's loader "
+        "2 of 3 good images have transparent pixels, which Keras's loader "
         "shows in the color behind them, often black. Load them with "
         "`keras_fast.data.load_images(paths, size, background=(255, 255, "
         "255))`. Received: ['a.png', 'b.jpg']"
@@ -209,7 +209,7 @@ def peak():
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_large_pictures_take_little_memory(tmp_path, tmp_path_factory):
+def test_large_images_take_little_memory(tmp_path, tmp_path_factory):
     small = tmp_path_factory.mktemp("small")
     write(small, {"plain.png": PNG})
     pixels = np.zeros((7_000, 7_000), "uint8")

@@ -1,4 +1,4 @@
-"""The pipeline, on pictures that tensorflow-datasets makes up."""
+"""The pipeline, on images that tensorflow-datasets makes up."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The eight steps of the example, with a small base and few pictures."""
+"""The eight steps of the example, with a small base and few images."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from keras_fast.data import AugTransforms
 from keras_fast.models import image_classifier
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-pytestmark = pytest.mark.tensorflow_only  # it reads pictures with tf.data
+pytestmark = pytest.mark.tensorflow_only  # it reads images with tf.data
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def base():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of two classes, bright above or below."""
+    """Images of two classes, bright above or below."""
     rng = np.random.default_rng(0)
     for part, count in (("train", 20), ("valid", 6)):
         for i in range(2 * count):

@@ -105,7 +105,7 @@ def build(name):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_classifies_pictures(name, tmp_path):
+def test_classifies_images(name, tmp_path):
     # Its embedding of positions is of one size.
     sizes = (32,) if name == "ViTDetBackbone" else (32, 64)
     check_classifier(build(name), tmp_path, sizes)

@@ -82,17 +82,17 @@ def test_features_are_kept(network, tmp_path):
     np.testing.assert_array_equal(labels, Y)
 
 
-def test_bad_pictures_are_those_that_pillow_can_not_load(tmp_path):
-    picture = Image.fromarray(X[0].astype("uint8"))
+def test_bad_images_are_those_that_pillow_can_not_load(tmp_path):
+    image = Image.fromarray(X[0].astype("uint8"))
     bad = {"empty.png", "text.jpg"}
     for name in bad:
-        (tmp_path / name).write_bytes(b"no picture" * name.startswith("text"))
+        (tmp_path / name).write_bytes(b"no image" * name.startswith("text"))
     for kind in ("bmp", "gif", "jpg", "png"):
-        picture.save(tmp_path / f"good.{kind}")
+        image.save(tmp_path / f"good.{kind}")
         content = (tmp_path / f"good.{kind}").read_bytes()
         (tmp_path / f"cut.{kind}").write_bytes(content[: len(content) // 2])
         bad.add(f"cut.{kind}")
-    picture.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg")
     found = data.verify_images(tmp_path)
     assert {path.name for path in found} == bad
     assert all(found.values())

@@ -245,7 +245,7 @@ def test_views_of_an_augmenting_body(tmp_path):
 
 
 class Other(Sequence):
-    """Other pictures each time."""
+    """Other images each time."""
 
     passes = 0
 

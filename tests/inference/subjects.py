@@ -8,7 +8,7 @@ CLASSES = 3
 SHAPE = (8, 8, 2)
 
 
-def pictures(n=20, seed=1):
+def images(n=20, seed=1):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, *SHAPE)).astype("float32")
     return x, rng.integers(CLASSES, size=n)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix as reference
-from subjects import CLASSES, FORMS, cnn, pictures, tf_data
+from subjects import CLASSES, FORMS, cnn, images, tf_data
 
 from keras_fast.inference import (
     ConfusionMatrix,
@@ -20,7 +20,7 @@ def model():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_counts_are_those_of_sklearn_in_all_that_fit_takes(model, form):
-    x, y = pictures(50)
+    x, y = images(50)
     predicted = model.predict(x, verbose=0).argmax(axis=1)
     result = confusion_matrix(model, *FORMS[form](x, y))
     np.testing.assert_array_equal(result.matrix, reference(y, predicted))
@@ -28,7 +28,7 @@ def test_counts_are_those_of_sklearn_in_all_that_fit_takes(model, form):
 
 
 def test_one_hot_labels_shuffled(model):
-    x, y = pictures(50)
+    x, y = images(50)
     predicted = model.predict(x, verbose=0).argmax(axis=1)
     data = tf_data(x, np.eye(CLASSES)[y]).unbatch().shuffle(50).batch(6)
     result = confusion_matrix(model, data)
@@ -39,7 +39,7 @@ def test_one_hot_labels_shuffled(model):
 def test_one_output_is_two_classes(from_logits):
     loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
     model = cnn(1, None if from_logits else "sigmoid", loss=loss)
-    x, y = pictures(50)
+    x, y = images(50)
     y = (y > 1)[:, None]
     middle = 0.0 if from_logits else 0.5
     predicted = model.predict(x, verbose=0)[:, 0] >= middle
@@ -63,7 +63,7 @@ def test_pixels_count_but_for_those_without_a_class():
 
 
 def test_names_come_with_the_data(model):
-    data = tf_data(*pictures())
+    data = tf_data(*images())
     data.class_names = ["cat", "dog", "fox"]
     assert confusion_matrix(model, data).class_names == data.class_names
     other = ("a", "b", "c")
@@ -122,7 +122,7 @@ def test_plot_shows_every_count(normalize):
     ids=["3", "-1", "half", "nan", "several", "none", "names"],
 )
 def test_what_is_wrong_is_named(model, change, message):
-    x, y = pictures(4)
+    x, y = images(4)
     arguments = {"x": x, "y": y, **change}
     if arguments["y"] is not None:
         arguments["y"] = np.asarray(arguments["y"])
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_named(model, change, message):
 
 def test_regression_is_refused():
     with pytest.raises(ValueError, match="`model` must be a classifier"):
-        confusion_matrix(cnn(1, None, loss="mse"), *pictures())
+        confusion_matrix(cnn(1, None, loss="mse"), *images())
 
 
 @pytest.mark.parametrize("result", [[1, 2], np.zeros((2, 3))])

@@ -8,7 +8,7 @@ the sum of the maps with the dense layer's weights (Zhou et al., 2016).
 import keras
 import numpy as np
 import pytest
-from subjects import CLASSES, SHAPE, cnn, pictures
+from subjects import CLASSES, SHAPE, cnn, images
 
 from keras_fast.inference import grad_cam
 from keras_fast.inference._layers import conv_layer
@@ -39,7 +39,7 @@ def cam(model, x, classes):
 @pytest.mark.parametrize("class_index", [None, 1, [2, 0, 1, 1]])
 def test_it_is_the_closed_form(activation, class_index):
     model = cnn(activation=activation)
-    x, _ = pictures(4)
+    x, _ = images(4)
     classes = class_index
     if class_index is None:
         classes = model.predict(x, verbose=0).argmax(axis=1)
@@ -54,7 +54,7 @@ def test_an_activation_of_its_own_layer():
     for end in (layers.Softmax(), layers.Activation("softmax")):
         bare = cnn(activation=None)
         model = keras.Sequential([keras.Input(SHAPE), *bare.layers, end])
-        x, _ = pictures(4)
+        x, _ = images(4)
         expected = cam(bare, x, np.array([2] * 4))
         result = grad_cam(model, x, class_index=2)
         np.testing.assert_allclose(result.heatmaps, expected, atol=1e-5)
@@ -62,7 +62,7 @@ def test_an_activation_of_its_own_layer():
 
 def test_two_classes_of_one_output():
     model = cnn(1, "sigmoid", loss="binary_crossentropy")
-    x, _ = pictures(6)
+    x, _ = images(6)
     result = grad_cam(model, x)
     predicted = model.predict(x, verbose=0)[:, 0] > 0.5
     assert 0 < predicted.mean() < 1
@@ -209,7 +209,7 @@ class Subclassed(keras.Model):
 
 def test_subclassed_models_need_the_layer():
     model = Subclassed(CLASSES)
-    x, _ = pictures(2)
+    x, _ = images(2)
     model(x)
     with pytest.raises(ValueError, match="Pass `layer`"):
         grad_cam(model, x)
@@ -223,9 +223,9 @@ def test_subclassed_models_need_the_layer():
         grad_cam(one, x, layer="conv")
 
 
-def test_more_pictures_than_go_at_once():
+def test_more_images_than_go_at_once():
     model = cnn()
-    x, _ = pictures(70)
+    x, _ = images(70)
     whole = grad_cam(model, x, class_index=0).heatmaps
     part = grad_cam(model, x[64:], class_index=0).heatmaps
     np.testing.assert_allclose(whole[64:], part, atol=1e-6)
@@ -235,7 +235,7 @@ def test_nothing_speaks_for_it():
     model = cnn()
     kernel = model.get_layer("scores").kernel
     kernel.assign(-np.ones(kernel.shape))
-    heatmaps = grad_cam(model, pictures(2)[0]).heatmaps
+    heatmaps = grad_cam(model, images(2)[0]).heatmaps
     assert not heatmaps.any()
 
 
@@ -254,7 +254,7 @@ def several(*ends):
 )
 def test_of_several_networks_one_must_be_chosen(end):
     model, members = several(end)
-    x, _ = pictures(2)
+    x, _ = images(2)
     with pytest.raises(ValueError, match="look at one of the models, or pass"):
         grad_cam(model, x, class_index=1)
     followed = grad_cam(
@@ -265,7 +265,7 @@ def test_of_several_networks_one_must_be_chosen(end):
 
 def test_several_that_are_sure_are_told_what_helps():
     model, members = several(layers.Average())
-    x, _ = pictures(2)
+    x, _ = images(2)
     for member in members:
         kernel = member.get_layer("scores").kernel
         kernel.assign(1e5 * kernel)
@@ -283,7 +283,7 @@ def test_the_last_layer_that_has_all_maps_is_taken():
     for outputs, name in (
         (pooled(maps) * pooled(gate), "all"),  # two stages, two ways
         (pooled(whole), "whole"),  # that meet again
-        (layers.Dense(3)(facts) + pooled(gate), "gate"),  # and no picture
+        (layers.Dense(3)(facts) + pooled(gate), "gate"),  # and no image
     ):
         model = keras.Model([inputs, facts], outputs)
         assert conv_layer(model).name == name
@@ -300,7 +300,7 @@ def test_what_is_pooled_to_one_place_is_passed_over():
             layers.Activation("softmax"),
         ]
     )
-    x, _ = pictures(2)
+    x, _ = images(2)
     found = grad_cam(model, x).heatmaps
     np.testing.assert_array_equal(
         found, grad_cam(model, x, layer="conv").heatmaps
@@ -322,13 +322,13 @@ def test_what_is_pooled_to_one_place_is_passed_over():
         ({"class_index": 1.0}, "`class_index` must be one class, or one for"),
         (
             {"images": np.zeros(SHAPE)},
-            "`images` must be pictures.*images.None.",
+            "`images` must be images.*images.None.",
         ),
-        ({"images": np.zeros((0, *SHAPE))}, "`images` must be pictures"),
+        ({"images": np.zeros((0, *SHAPE))}, "`images` must be images"),
     ],
 )
 def test_what_is_wrong_is_named(change, message):
-    arguments = {"images": pictures(2)[0], **change}
+    arguments = {"images": images(2)[0], **change}
     with pytest.raises(ValueError, match=message):
         grad_cam(cnn(), **arguments)
 
@@ -336,15 +336,15 @@ def test_what_is_wrong_is_named(change, message):
 def test_other_models_are_refused():
     unbuilt = keras.Sequential([layers.Conv2D(2, 3), layers.Flatten()])
     with pytest.raises(ValueError, match="`model` must be built"):
-        grad_cam(unbuilt, pictures(2)[0])
+        grad_cam(unbuilt, images(2)[0])
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, layers.Conv2D(2, 3)(inputs))
     with pytest.raises(ValueError, match="one number for each class"):
-        grad_cam(model, pictures(2)[0])
+        grad_cam(model, images(2)[0])
 
 
-def test_plot_lays_heat_over_the_pictures():
-    result = grad_cam(cnn(), pictures(2)[0], class_index=1)
+def test_plot_lays_heat_over_the_images():
+    result = grad_cam(cnn(), images(2)[0], class_index=1)
     height, width = SHAPE[:2]
     assert repr(result) == f"GradCAM(2 images of {height} x {width})"
     axes = result.plot(["cat", "dog", "fox"])

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from subjects import CLASSES, SHAPE, cnn, pictures
+from subjects import CLASSES, SHAPE, cnn, images
 
 from keras_fast.inference import grad_cam, top_losses
 from keras_fast.inference._layers import conv_layer
@@ -41,7 +41,7 @@ def given(structure, x, facts):
 @pytest.mark.parametrize("structure", [list, tuple, dict])
 def test_other_inputs_are_handed_on(structure):
     model = with_facts(structure)
-    x, _ = pictures(40)  # more than go at once
+    x, _ = images(40)  # more than go at once
     result = grad_cam(model, given(structure, x, FACTS), class_index=1)
     np.testing.assert_array_equal(result.images, x)
     maps = numbers(model.get_layer("maps")(x))
@@ -54,7 +54,7 @@ def test_other_inputs_are_handed_on(structure):
 
 def test_small_images_beside_others_are_enlarged():
     model = with_facts(list, (None, None))
-    x, _ = pictures(2)
+    x, _ = images(2)
     small = x[:, :4, :4]
     found = grad_cam(model, [FACTS[:2], small], class_index=0).heatmaps
     larger = numbers(ops.image.resize(small, (7, 7), "bilinear"))
@@ -67,7 +67,7 @@ def test_small_images_beside_others_are_enlarged():
 def test_inputs_of_top_losses_can_be_looked_at():
     model = with_facts(dict)
     model.compile(loss="sparse_categorical_crossentropy")
-    x, y = pictures(6)
+    x, y = images(6)
     worst = top_losses(model, given(dict, x, FACTS[:6]), y, k=2)
     result = grad_cam(model, worst.inputs)
     np.testing.assert_array_equal(result.images, x[worst.indices])
@@ -80,15 +80,15 @@ def test_inputs_of_top_losses_can_be_looked_at():
         {"image": np.zeros((2, 4)), "facts": np.zeros((2, 4))},
         [np.zeros((3, 4)), np.zeros((2, *SHAPE))],
     ],
-    ids=["two pictures", "no picture", "two lengths"],
+    ids=["two images", "no image", "two lengths"],
 )
 def test_inputs_that_are_not_clear_are_refused(inputs):
     with pytest.raises(ValueError, match="all of them, of one length"):
         grad_cam(with_facts(list), inputs)
 
 
-def test_a_list_of_pictures_is_one_array():
-    x, _ = pictures(2)
+def test_a_list_of_images_is_one_array():
+    x, _ = images(2)
     model = cnn()
     np.testing.assert_array_equal(
         grad_cam(model, list(x)).heatmaps, grad_cam(model, x).heatmaps
@@ -117,7 +117,7 @@ def transformer(patches=True):
 def test_attention_is_not_taken_for_feature_maps():
     assert conv_layer(transformer()).name == "last"
     model = transformer(patches=False)
-    x, _ = pictures(2)
+    x, _ = images(2)
     with pytest.raises(ValueError, match=r"put a `keras\.layers\.Reshape`"):
         grad_cam(model, x)
     # Which is what helps: tokens in the places that they have.
@@ -166,7 +166,7 @@ class Sure(keras.Model):
     ("units", "end"), [(CLASSES, ops.softmax), (1, ops.sigmoid)]
 )
 def test_a_gradient_that_is_lost_is_named(units, end):
-    model, (x, _) = Sure(units, end, 1e5), pictures(2)
+    model, (x, _) = Sure(units, end, 1e5), images(2)
     model(x)
     with pytest.raises(ValueError, match="so sure here that its gradient is 0"):
         grad_cam(model, x, layer="conv", class_index=0)
@@ -176,7 +176,7 @@ def test_a_gradient_that_is_lost_is_named(units, end):
 def test_one_output_is_known_by_the_loss(from_logits):
     end = keras.activations.linear if from_logits else ops.sigmoid
     model = Sure(1, end)
-    x, _ = pictures(12)
+    x, _ = images(12)
     model(x)
     scores = numbers(model.dense(model.pool(model.conv(x))))
     model.dense.bias.assign([-np.median(scores)])
@@ -189,7 +189,7 @@ def test_one_output_is_known_by_the_loss(from_logits):
 
 
 def test_an_activation_passed_as_a_function():
-    x, _ = pictures(3)
+    x, _ = images(3)
     expected = grad_cam(cnn(), x).heatmaps
     for function in (ops.softmax, lambda scores: ops.softmax(scores)):
         found = grad_cam(cnn(activation=function), x).heatmaps

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import digest
-from subjects import cnn, pictures, tf_data
+from subjects import cnn, images, tf_data
 
 from keras_fast.inference import confusion_matrix, grad_cam, top_losses
 
@@ -44,7 +44,7 @@ def trained(policy):
         model = cnn()
     finally:
         keras.config.set_dtype_policy("float32")
-    x, y = pictures()
+    x, y = images()
     model.fit(x, y, verbose=0)
     model.predict(x, verbose=0)
     return model
@@ -55,12 +55,12 @@ def trained(policy):
 def test_nothing_changes(call, policy):
     model = trained(policy)
     before = everything(model)
-    CALLS[call](model, *pictures())
+    CALLS[call](model, *images())
     assert everything(model) == before
 
 
 def test_training_goes_on_as_if_nothing_had_been():
-    x, y = pictures()
+    x, y = images()
     ends = []
     for look in (False, True):
         keras.utils.set_random_seed(0)

@@ -1,11 +1,11 @@
-"""Losses against NumPy's, and whether each comes with its own picture."""
+"""Losses against NumPy's, and whether each comes with its own image."""
 
 import functools
 
 import keras
 import numpy as np
 import pytest
-from subjects import CLASSES, FORMS, Batches, cnn, pictures, tf_data
+from subjects import CLASSES, FORMS, Batches, cnn, images, tf_data
 
 from keras_fast.inference import top_losses
 
@@ -16,7 +16,7 @@ ops = keras.ops
 @functools.cache
 def model_and_losses():
     model = cnn()
-    x, y = pictures()
+    x, y = images()
     shares = model.predict(x, verbose=0)
     return model, shares, -np.log(shares[range(len(y)), y])
 
@@ -25,7 +25,7 @@ def model_and_losses():
 @pytest.mark.parametrize("largest", [True, False])
 def test_they_are_those_of_numpy_in_all_that_fit_takes(form, largest):
     model, shares, losses = model_and_losses()
-    x, y = pictures()
+    x, y = images()
     found = top_losses(model, *FORMS[form](x, y), k=7, largest=largest)
     order = np.argsort(-losses if largest else losses)[:7]
     np.testing.assert_array_equal(found.indices, order)
@@ -36,9 +36,9 @@ def test_they_are_those_of_numpy_in_all_that_fit_takes(form, largest):
     np.testing.assert_array_equal(found.predicted, shares[order].argmax(1))
 
 
-def test_shuffled_data_keep_each_loss_with_its_picture():
+def test_shuffled_data_keep_each_loss_with_its_image():
     model, _, losses = model_and_losses()
-    x, y = pictures()
+    x, y = images()
     data = tf_data(x, y).unbatch().shuffle(20).batch(6)  # anew at each pass
     first, second = (top_losses(model, data, k=5) for _ in range(2))
     assert first.indices.tolist() != second.indices.tolist()
@@ -131,7 +131,7 @@ CASES = {
 def test_losses_of_every_kind_equal_numpy(case):
     loss, head, label, shares_of, reference = CASES[case]
     model = cnn(*head, loss=loss)
-    x, y = pictures()
+    x, y = images()
     shares = shares_of(model.predict(x, verbose=0).astype(float))
     expected = reference(y, shares)
     found = top_losses(model, x, label(y), k=len(x))
@@ -151,7 +151,7 @@ def test_regression_has_losses_and_no_classes():
         return ops.mean(ops.abs(y_true - y_pred), axis=-1)
 
     model = cnn(1, None, loss=error)
-    x, y = pictures()
+    x, y = images()
     expected = np.abs(y - model.predict(x, verbose=0)[:, 0])
     found = top_losses(model, x, y, k=3)
     np.testing.assert_allclose(
@@ -164,7 +164,7 @@ def test_regression_has_losses_and_no_classes():
 
 def test_several_classes_a_sample():
     model = cnn(CLASSES, "sigmoid", loss="binary_crossentropy")
-    x, _ = pictures()
+    x, _ = images()
     y = np.random.default_rng(0).integers(2, size=(len(x), CLASSES))
     p = model.predict(x, verbose=0).astype(float)
     expected = -np.where(y == 1, np.log(p), np.log(1 - p)).mean(1)
@@ -177,7 +177,7 @@ def test_several_classes_a_sample():
     assert f"actual: {', '.join(on) or 'none'}" in title
 
 
-def test_one_loss_a_picture_where_each_pixel_has_one():
+def test_one_loss_an_image_where_each_pixel_has_one():
     inputs = keras.Input((4, 4, 2))
     outputs = keras.layers.Dense(CLASSES, "softmax")(inputs)
     model = keras.Model(inputs, outputs)
@@ -207,13 +207,13 @@ def test_several_inputs_keep_their_structure(structure):
     got = list(found.inputs.values()) if structure is dict else found.inputs
     for before, after in zip(x, got, strict=True):
         np.testing.assert_array_equal(after, before[found.indices])
-    with pytest.raises(ValueError, match="must be pictures"):
+    with pytest.raises(ValueError, match="must be images"):
         found.plot()
 
 
 def test_nan_is_larger_than_any_and_the_first_of_equals_is_first():
     model = cnn(1, None, loss="mse")
-    x, _ = pictures(4)
+    x, _ = images(4)
     x[:] = 0
     y = np.array([1.0, np.nan, np.inf, 1.0])
     x[2] = 0
@@ -224,7 +224,7 @@ def test_nan_is_larger_than_any_and_the_first_of_equals_is_first():
 
 def test_steps_end_what_has_no_end():
     model, _, losses = model_and_losses()
-    data = tf_data(*pictures()).repeat()
+    data = tf_data(*images()).repeat()
     found = top_losses(model, data, k=1, steps=2)
     assert found.losses[0] == pytest.approx(losses[:12].max(), rel=1e-5)
     with pytest.raises(ValueError, match="`steps` must be given, the data has"):
@@ -238,14 +238,14 @@ def test_no_more_is_kept_than_asked_for():
             return x.copy(), y
 
     model = model_and_losses()[0]
-    found = top_losses(model, Counted(*pictures()), k=2)
+    found = top_losses(model, Counted(*images()), k=2)
     assert found.inputs.shape[0] == 2
     assert found.inputs.base is None or found.inputs.base.shape[0] == 2
 
 
 def test_plot_says_what_is_known():
     model, shares, losses = model_and_losses()
-    x, y = pictures()
+    x, y = images()
     found = top_losses(model, x[..., :1].repeat(2, 3), y, k=3)
     assert "actual: " in found.plot()[0].get_title()
     found = top_losses(model, x, y, k=3, class_names=["cat", "dog", "fox"])
@@ -285,7 +285,7 @@ def test_plot_says_what_is_known():
     ids=["k", "no labels", "no data", "no loss", "not compiled", "a mean"],
 )
 def test_what_is_wrong_is_named(change, message):
-    x, y = pictures(4)
+    x, y = images(4)
     arguments = {"model": model_and_losses()[0], "x": x, "y": y, **change}
     with pytest.raises(ValueError, match=message):
         top_losses(**arguments)

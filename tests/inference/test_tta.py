@@ -9,8 +9,8 @@ from keras_fast import predict_tta
 from keras_fast.data import AugTransforms
 from keras_fast.inference import corners_and_flips, dihedral, flips
 
-PICTURES = np.random.default_rng(0).uniform(0, 255, (11, 8, 8, 3))
-PICTURES = PICTURES.astype("float32")
+IMAGES = np.random.default_rng(0).uniform(0, 255, (11, 8, 8, 3))
+IMAGES = IMAGES.astype("float32")
 
 
 def numbers(tensor):
@@ -35,7 +35,7 @@ def segmenter():
     )
 
 
-def by_hand(model, views, x=PICTURES):
+def by_hand(model, views, x=IMAGES):
     return np.stack(
         [model.predict(numbers(view(x)), verbose=0) for view in views]
     )
@@ -52,20 +52,20 @@ REDUCED = {
 def test_equals_predictions_of_each_view(reduce):
     model, views = classifier(), corners_and_flips()
     expected = REDUCED[reduce](by_hand(model, views))
-    plain = model.predict(PICTURES, verbose=0)
+    plain = model.predict(IMAGES, verbose=0)
     found = predict_tta(
-        model, PICTURES, views, reduce=reduce, beta=None, batch_size=4
+        model, IMAGES, views, reduce=reduce, beta=None, batch_size=4
     )
     np.testing.assert_allclose(found[0], expected, rtol=1e-5)
     np.testing.assert_allclose(found[1], plain, rtol=1e-5)
-    mixed = predict_tta(model, PICTURES, views, reduce=reduce, beta=0.4)
+    mixed = predict_tta(model, IMAGES, views, reduce=reduce, beta=0.4)
     np.testing.assert_allclose(mixed, 0.6 * expected + 0.4 * plain, rtol=1e-5)
 
 
 def datasets():
     import tensorflow as tf
 
-    data = tf.data.Dataset.from_tensor_slices((PICTURES, np.arange(11)))
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(11)))
     return data.batch(4)
 
 
@@ -75,24 +75,22 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = slice(4 * index, 4 * index + 4)
-        return PICTURES[rows], np.arange(11)[rows]
+        return IMAGES[rows], np.arange(11)[rows]
 
 
 def torch_loader():
     torch = pytest.importorskip("torch")
-    pictures = torch.tensor(PICTURES)
-    data = torch.utils.data.TensorDataset(pictures, torch.arange(11))
+    images = torch.tensor(IMAGES)
+    data = torch.utils.data.TensorDataset(images, torch.arange(11))
     return torch.utils.data.DataLoader(data, batch_size=4)
 
 
 DATA = {
-    "tensor": lambda: keras.ops.convert_to_tensor(PICTURES),
+    "tensor": lambda: keras.ops.convert_to_tensor(IMAGES),
     "tf.data": datasets,
     "unknown length": lambda: datasets().filter(lambda x, y: True),
     "PyDataset": Batches,
-    "generator": lambda: (
-        (PICTURES[i : i + 4], np.arange(4)) for i in (0, 4, 8)
-    ),
+    "generator": lambda: ((IMAGES[i : i + 4], np.arange(4)) for i in (0, 4, 8)),
     "DataLoader": torch_loader,
 }
 
@@ -100,7 +98,7 @@ DATA = {
 @pytest.mark.parametrize("kind", DATA)
 def test_takes_what_predict_takes_in_its_order(kind):
     model = classifier()
-    expected = predict_tta(model, PICTURES, flips())
+    expected = predict_tta(model, IMAGES, flips())
     found = predict_tta(model, DATA[kind](), flips())
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -117,13 +115,13 @@ def test_masks_are_turned_back(views):
         ],
         axis=0,
     )
-    found = predict_tta(model, PICTURES, views, beta=0)
+    found = predict_tta(model, IMAGES, views, beta=0)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("views", [flips(vertical=True), dihedral()])
 def test_a_view_is_a_turn_of_numpy_and_back(views):
-    x = PICTURES
+    x = IMAGES
     turns = [x, x[:, :, ::-1], x[:, ::-1], x[:, ::-1, ::-1]]
     turns += [turn.swapaxes(1, 2) for turn in turns]
     seen = [numbers(view(x)) for view in views]
@@ -159,9 +157,9 @@ def several():
 
 def test_several_inputs_and_outputs():
     model, [view] = several(), flips()
-    x = {"a": PICTURES, "b": PICTURES[:, 0, 0, :2]}
+    x = {"a": IMAGES, "b": IMAGES[:, 0, 0, :2]}
     augmented, plain = predict_tta(model, x, [view], beta=None)
-    seen = model.predict({**x, "a": PICTURES[:, :, ::-1]}, verbose=0)
+    seen = model.predict({**x, "a": IMAGES[:, :, ::-1]}, verbose=0)
     np.testing.assert_allclose(
         augmented["mask"], seen["mask"][:, :, ::-1], rtol=1e-4, atol=1e-4
     )
@@ -173,16 +171,16 @@ def test_random_views_are_drawn_anew_and_repeatable():
     model, augment = classifier(), AugTransforms(seed=1)
     before = [numbers(v).copy() for v in augment.variables]
     first, again, other = (
-        predict_tta(model, PICTURES, augment, seed=seed, beta=0)
+        predict_tta(model, IMAGES, augment, seed=seed, beta=0)
         for seed in (3, 3, 4)
     )
     for variable, value in zip(augment.variables, before, strict=True):
         np.testing.assert_array_equal(numbers(variable), value)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-4
-    drawn = [predict_tta(model, PICTURES, augment, beta=0) for _ in range(2)]
+    drawn = [predict_tta(model, IMAGES, augment, beta=0) for _ in range(2)]
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-4
-    one = predict_tta(model, PICTURES, augment, num_augmented=1, seed=3)
+    one = predict_tta(model, IMAGES, augment, num_augmented=1, seed=3)
     assert np.abs(one - first).max() > 1e-4
 
 
@@ -198,12 +196,12 @@ def test_leaves_the_model_as_it_was(tmp_path):
     augment = AugTransforms(seed=1)
     model = classifier(augment)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
-    model.fit(PICTURES, np.arange(11) % 3, verbose=0)
+    model.fit(IMAGES, np.arange(11) % 3, verbose=0)
     keras.random.uniform(())  # makes the overall seed
     before = [numbers(v).copy() for v in model.variables]
     drawn = np.random.get_state()[1].copy()
     config, layers = model.get_config(), list(model.layers)
-    predict_tta(model, PICTURES, [augment, *flips()])
+    predict_tta(model, IMAGES, [augment, *flips()])
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(numbers(variable), value)
     np.testing.assert_array_equal(np.random.get_state()[1], drawn)
@@ -219,19 +217,19 @@ def test_a_second_call_traces_nothing():
         traced.append(x)
         return x + 1
 
-    predict_tta(model, PICTURES, [view], batch_size=11)
+    predict_tta(model, IMAGES, [view], batch_size=11)
     times = len(traced)
-    predict_tta(model, PICTURES + 1, [view], batch_size=11, beta=0.5)
+    predict_tta(model, IMAGES + 1, [view], batch_size=11, beta=0.5)
     assert BACKEND == "torch" or len(traced) == times
     model.layers[-1].bias.assign([5.0, 0.0, 0.0])
-    again = predict_tta(model, PICTURES, [view], beta=1)
+    again = predict_tta(model, IMAGES, [view], beta=1)
     np.testing.assert_allclose(
-        again, model.predict(PICTURES, verbose=0), rtol=1e-5
+        again, model.predict(IMAGES, verbose=0), rtol=1e-5
     )
 
 
 def test_a_nan_stays_in_its_row():
-    x = PICTURES.copy()
+    x = IMAGES.copy()
     x[3, 0, 0, 0] = np.nan
     model = classifier()
     # oneDNN's relu turns NaN into a number on some processors.
@@ -252,7 +250,7 @@ def test_two_replicas_say_what_one_says():
     one = classifier()
     one.set_weights(model.get_weights())
     np.testing.assert_allclose(
-        predict_tta(model, PICTURES, flips(), batch_size=4),
-        predict_tta(one, PICTURES, flips(), batch_size=4),
+        predict_tta(model, IMAGES, flips(), batch_size=4),
+        predict_tta(one, IMAGES, flips(), batch_size=4),
         rtol=1e-5,
     )

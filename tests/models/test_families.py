@@ -12,9 +12,9 @@ from classifiers import base_of, features, numbers, scores
 
 from keras_fast import layer_groups
 from keras_fast.models import image_classifier
-from keras_fast.models._pixels import FAMILIES as MODES
-from keras_fast.models._pixels import MODES as NUMBERS
-from keras_fast.models._pixels import mode_of, prepare
+from keras_fast.models._preprocessing import FAMILIES as MODES
+from keras_fast.models._preprocessing import MODES as NUMBERS
+from keras_fast.models._preprocessing import mode_of, prepare
 
 SMALLEST = {
     "mobilenet_v2": "MobileNetV2",
@@ -111,7 +111,7 @@ def test_a_cut_network_is_given_what_it_was_trained_on():
 
 
 @pytest.mark.parametrize("mode", NUMBERS)
-def test_grey_pictures_are_as_if_in_color(mode):
+def test_grey_images_are_as_if_in_color(mode):
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, prepare(inputs, mode))
     grey = PIXELS[..., :1]

@@ -17,7 +17,7 @@ from classifiers import (
 
 from keras_fast import freeze, layer_groups, training_plan, unfreeze
 from keras_fast.layers import ScaledSigmoid
-from keras_fast.models._pixels import prepare
+from keras_fast.models._preprocessing import prepare
 
 
 def test_head_is_that_of_fastai():
@@ -87,7 +87,7 @@ def test_without_hidden_units_the_head_is_linear():
 
 @pytest.mark.parametrize("size", [(None, None), (32, 32)])
 @pytest.mark.parametrize("build", [backbone, functional])
-def test_any_backbone_takes_pictures_of_any_size(build, size, tmp_path):
+def test_any_backbone_takes_images_of_any_size(build, size, tmp_path):
     base = build(size=size)
     model = classifier(base)
     assert model.input_shape == (None, None, None, 3)
@@ -158,7 +158,7 @@ def test_weights_of_a_model_come_from_a_path(tmp_path):
     )
 
 
-def test_several_classes_a_picture_have_a_threshold():
+def test_several_classes_an_image_have_a_threshold():
     model = classifier(activation="sigmoid")
     metrics = [
         keras.metrics.BinaryAccuracy(threshold=0.4),

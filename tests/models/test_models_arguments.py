@@ -46,7 +46,7 @@ FAULTS = {
         ),
         {},
         ValueError,
-        "`backbone` must map pictures to feature maps, both (batch, height, "
+        "`backbone` must map images to feature maps, both (batch, height, "
         "width, channels). Build it with include_top=False and pooling=None. "
         "Received: backbone=flat from [(None, 8, 8, 3)] to [(None, 192)]",
     ),
@@ -69,7 +69,7 @@ FAULTS = {
         {"activation": "relu"},
         ValueError,
         "`activation` must be 'softmax', 'sigmoid' or None. Pass 'sigmoid' "
-        "for several classes a picture, None for logits. "
+        "for several classes an image, None for logits. "
         "Received: activation='relu'",
     ),
     "dropout": (
@@ -99,7 +99,7 @@ FAULTS = {
         {"input_shape": (6, 32, 3)},
         ValueError,
         "`input_shape` must be large enough for the backbone to leave a "
-        "feature. Pass larger pictures. "
+        "feature. Pass larger images. "
         "Received: input_shape=(6, 32, 3), backbone=small",
     ),
     "channels": (
@@ -124,7 +124,7 @@ FAULTS = {
         {"input_shape": (32, 32, 4)},
         ValueError,
         "`backbone` must begin with one convolution to be adapted to another "
-        "number of channels. Pass pictures with 3. "
+        "number of channels. Pass images with 3. "
         "Received: backbone=depthwise, channels=4",
     ),
     "weights": (

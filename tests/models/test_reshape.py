@@ -1,4 +1,4 @@
-"""Pictures of other channels than a backbone was made for."""
+"""Images of other channels than a backbone was made for."""
 
 import keras
 import numpy as np

@@ -1,24 +1,24 @@
-"""Are pictures of every kind drawn as they look, and matrices of any size?"""
+"""Are images of every kind drawn as they look, and matrices of any size?"""
 
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from keras_fast.plots.images import one_picture_each, plot_matrix, plot_pictures
+from keras_fast.plots.images import one_image_each, plot_images, plot_matrix
 
 pytestmark = pytest.mark.once
 
 RAMP = np.linspace(0, 1, 48).reshape(1, 4, 4, 3)
 
 
-def drawn(pictures, **arguments):
-    axes = plot_pictures(pictures, **arguments)
+def drawn(images, **arguments):
+    axes = plot_images(images, **arguments)
     axes[0].figure.canvas.draw()
     return [np.asarray(ax.get_images()[0].get_array()) for ax in axes]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "expected"),
+    ("images", "expected"),
     [
         (RAMP, RAMP),
         (RAMP * 255, RAMP),
@@ -44,16 +44,16 @@ def drawn(pictures, **arguments):
         "a little above 1",
     ],
 )
-def test_colours_are_as_they_were(pictures, expected):
-    np.testing.assert_allclose(drawn(pictures), expected, atol=1e-3)
+def test_colours_are_as_they_were(images, expected):
+    np.testing.assert_allclose(drawn(images), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_channels(channels):
-    pictures = np.random.default_rng(0).uniform(size=(2, 4, 4, channels))
-    shown = drawn(pictures)
+    images = np.random.default_rng(0).uniform(size=(2, 4, 4, channels))
+    shown = drawn(images)
     kept = slice(None) if channels in (3, 4) else 0
-    np.testing.assert_allclose(shown, pictures[..., kept], atol=1e-6)
+    np.testing.assert_allclose(shown, images[..., kept], atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -64,12 +64,12 @@ def test_channels_may_come_first(channels, dtype):
     first = np.moveaxis(last, -1, 1)
     np.testing.assert_array_equal(drawn(first), drawn(last))
     heat = np.ones((2, 7, 5))
-    shown = plot_pictures(first, heatmaps=heat)[0].get_images()
+    shown = plot_images(first, heatmaps=heat)[0].get_images()
     assert {image.get_array().shape[:2] for image in shown} == {(7, 5)}
 
 
-def test_no_picture_is_drawn():
-    assert plot_pictures(np.zeros((0, 4, 4, 3))).shape == (0,)
+def test_no_image_is_drawn():
+    assert plot_images(np.zeros((0, 4, 4, 3))).shape == (0,)
 
 
 def test_nan_is_drawn_without_a_warning():
@@ -82,8 +82,8 @@ def test_nan_is_drawn_without_a_warning():
 def test_grid_has_one_axes_for_each(number):
     titles = [f"{i}" for i in range(number)]
     heat = np.ones((number, 4, 4))
-    pictures = np.repeat(RAMP, number, axis=0)
-    axes = plot_pictures(pictures, titles, heat)
+    images = np.repeat(RAMP, number, axis=0)
+    axes = plot_images(images, titles, heat)
     axes[0].figure.canvas.draw()
     assert [ax.get_title() for ax in axes] == titles
     assert all(len(ax.get_images()) == 2 for ax in axes)
@@ -105,17 +105,17 @@ def test_matrices_of_any_size(size, normalize):
     assert plot_matrix(matrix, ax=given) is given
 
 
-def test_the_one_input_of_pictures():
-    pictures = np.zeros((2, 4, 4, 3))
-    for inputs in (pictures, [np.ones((2, 3)), pictures], {"a": pictures}):
-        assert one_picture_each(inputs) is pictures
-    for inputs in (np.ones((2, 3)), [pictures, pictures], {}):
-        with pytest.raises(ValueError, match="The inputs must be pictures"):
-            one_picture_each(inputs)
+def test_the_one_input_of_images():
+    images = np.zeros((2, 4, 4, 3))
+    for inputs in (images, [np.ones((2, 3)), images], {"a": images}):
+        assert one_image_each(inputs) is images
+    for inputs in (np.ones((2, 3)), [images, images], {}):
+        with pytest.raises(ValueError, match="The inputs must be images"):
+            one_image_each(inputs)
 
 
-def test_where_it_is_cold_the_picture_shows():
+def test_where_it_is_cold_the_image_shows():
     heat = np.linspace(-0.5, 1.5, 16).reshape(1, 4, 4)
-    [ax] = plot_pictures(RAMP, heatmaps=heat)
+    [ax] = plot_images(RAMP, heatmaps=heat)
     opacity = ax.get_images()[1].get_alpha()
     np.testing.assert_allclose(opacity, 0.75 * np.clip(heat[0], 0, 1))

@@ -56,7 +56,7 @@ def test_page_opens_whole_and_without_a_word(page, look, views, address):
         body = tab.locator(f"body[data-md-color-scheme={scheme}]")
         assert body.count() == 1
         problems += [f"sticks out: {x}" for x in tab.evaluate(OVERFLOWING)]
-        problems += [f"no picture: {x}" for x in tab.evaluate(BAD_IMAGES)]
+        problems += [f"no image: {x}" for x in tab.evaluate(BAD_IMAGES)]
     finally:
         for event, listener in heard.items():
             tab.remove_listener(event, listener)

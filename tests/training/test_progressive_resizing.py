@@ -7,12 +7,12 @@ from keras_fast import lr_find, models, progressive_resizing
 from keras_fast.callbacks import OneCycle, ParamScheduler, Recorder
 
 RNG = np.random.default_rng(0)
-PICTURES = RNG.integers(0, 256, (12, 24, 24, 3)).astype("uint8")
+IMAGES = RNG.integers(0, 256, (12, 24, 24, 3)).astype("uint8")
 LABELS = np.arange(12) % 2
 
 
 def resized(size):
-    small = keras.layers.Resizing(size, size)(PICTURES)
+    small = keras.layers.Resizing(size, size)(IMAGES)
     return keras.ops.convert_to_numpy(small), LABELS
 
 
@@ -126,7 +126,7 @@ def test_the_rate_is_found_at_each_size():
         assert max(rates) == pytest.approx(found, rel=0.5)
 
 
-def test_pictures_have_the_size_asked_for():
+def test_images_have_the_size_asked_for():
     asked = []
 
     def data(size):
@@ -168,7 +168,7 @@ def test_bad_arguments_change_nothing(arguments, message):
 
 def test_data_must_be_a_function():
     with pytest.raises(TypeError, match="`data` must be callable"):
-        progressive_resizing(classifier(), PICTURES, sizes=(8,), epochs=1)
+        progressive_resizing(classifier(), IMAGES, sizes=(8,), epochs=1)
 
 
 def test_what_the_data_may_be():
@@ -196,8 +196,8 @@ def test_what_the_data_may_be():
     ("parts", "error", "message"),
     [
         (None, TypeError, r"Add a `return`. Received: data\(8\)=None"),
-        ([PICTURES], ValueError, r"Received: data\(8\) of 1 parts"),
-        ((PICTURES, LABELS, LABELS), ValueError, "and sample_weight"),
+        ([IMAGES], ValueError, r"Received: data\(8\) of 1 parts"),
+        ((IMAGES, LABELS, LABELS), ValueError, "and sample_weight"),
     ],
 )
 def test_what_the_data_may_not_be(parts, error, message):

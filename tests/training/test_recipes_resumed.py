@@ -177,7 +177,7 @@ def network():
     return model
 
 
-PICTURES = RNG.normal(size=(12, 8, 8, 3)).astype("float32")
+IMAGES = RNG.normal(size=(12, 8, 8, 3)).astype("float32")
 LABELS = np.arange(12) % 2
 
 
@@ -185,7 +185,7 @@ def grow(*callbacks, asked=None, **arguments):
     def resized(size):
         if asked is not None:
             asked.append(size)
-        return PICTURES[:, :size, :size], LABELS
+        return IMAGES[:, :size, :size], LABELS
 
     model = network()
     history = progressive_resizing(

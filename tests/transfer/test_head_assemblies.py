@@ -77,7 +77,7 @@ def augmenter():
     return keras.Sequential([L.RandomFlip(), L.Rescaling(1 / 255)])
 
 
-def pictures(*parts):
+def images(*parts):
     return keras.Sequential([keras.Input(SIZE), *parts])
 
 
@@ -104,7 +104,7 @@ def base_and_top_called():
 def base_and_top_of_one_model_each():
     inner = keras.Sequential([keras.Input(SIZE), conv("b1")])
     outer = top(shape=(8, 8, 4))
-    return pictures(inner, outer)
+    return images(inner, outer)
 
 
 @assembly
@@ -123,19 +123,19 @@ def base_then_layers():
 @assembly
 def base_then_convolution():
     pool = L.GlobalAveragePooling2D()
-    return pictures(base(), conv("h1"), pool, Dense(2, name="h2"))
+    return images(base(), conv("h1"), pool, Dense(2, name="h2"))
 
 
 @assembly
 def base_that_pools_and_top():
     net = base(L.GlobalAveragePooling2D())
-    return pictures(augmenter(), net, top(shape=(4,)))
+    return images(augmenter(), net, top(shape=(4,)))
 
 
 @assembly
 def top_with_a_convolution():
     layers = [conv("h1"), L.GlobalAveragePooling2D(), Dense(2, name="h2")]
-    return pictures(base(), functional((4, 4, 4), *layers))
+    return images(base(), functional((4, 4, 4), *layers))
 
 
 @assembly
@@ -148,12 +148,12 @@ def flat_base_and_top_with_a_convolution():
 @assembly
 def top_in_two_models():
     last = keras.Sequential([keras.Input((2,)), Dense(3, name="h3")])
-    return pictures(base(), top(), last)
+    return images(base(), top(), last)
 
 
 @assembly
 def top_and_a_layer():
-    return pictures(base(), top(), Dense(1, name="h3"))
+    return images(base(), top(), Dense(1, name="h3"))
 
 
 @assembly
@@ -164,40 +164,40 @@ def stages():
         )
         for i, channels in enumerate((3, 4, 4))
     ]
-    return pictures(*parts, L.GlobalAveragePooling2D(), Dense(2, name="h1"))
+    return images(*parts, L.GlobalAveragePooling2D(), Dense(2, name="h1"))
 
 
 @assembly
 def an_adapter_before():
     adapter = keras.Sequential([keras.Input(SIZE), L.Conv2D(3, 1, name="a")])
-    return pictures(adapter, base(), top())
+    return images(adapter, base(), top())
 
 
 @assembly
 def an_adapter_before_a_classifier():
     adapter = keras.Sequential([keras.Input(SIZE), L.Conv2D(3, 1, name="a")])
-    return pictures(adapter, base_then_layers())
+    return images(adapter, base_then_layers())
 
 
 @assembly
 def wrapped():
-    return pictures(L.Rescaling(1 / 255), base_then_layers(), L.Softmax())
+    return images(L.Rescaling(1 / 255), base_then_layers(), L.Softmax())
 
 
 @assembly
 def wrapped_twice():
-    return pictures(augmenter(), functional(SIZE, wrapped()))
+    return images(augmenter(), functional(SIZE, wrapped()))
 
 
 @assembly
 def wrapped_flat():
-    return pictures(base(L.Flatten(), Dense(3, name="h1")))
+    return images(base(L.Flatten(), Dense(3, name="h1")))
 
 
 @assembly
 def base_in_an_extractor():
     extractor = functional(SIZE, L.Rescaling(1 / 255), base(), L.Flatten())
-    return pictures(extractor, Dense(2, name="h1"))
+    return images(extractor, Dense(2, name="h1"))
 
 
 @assembly
@@ -211,7 +211,7 @@ def encoder_and_decoder():
 def normalized_and_adapted():
     norm = L.Normalization(mean=0.0, variance=1.0)
     prepared = keras.Sequential([keras.Input(SIZE), norm])
-    return pictures(prepared, base_then_layers())
+    return images(prepared, base_then_layers())
 
 
 # Flat: `input_tensor`, copied layers, another top, operations.
@@ -376,8 +376,8 @@ def recurrent():
 
 
 @assembly
-def pictures_in_a_row():
-    """A base for each picture, and what looks at all of them."""
+def images_in_a_row():
+    """A base for each image, and what looks at all of them."""
     return functional(
         (3, *SIZE),
         L.TimeDistributed(base(L.GlobalAveragePooling2D()), name="b0"),

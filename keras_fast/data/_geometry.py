@@ -125,7 +125,7 @@ def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
 
 
 def _reflect(ops: Any, position: Any, size: int) -> Any:
-    """Back into the picture, whose outermost pixels come twice."""
+    """Back into the image, whose outermost pixels come twice."""
     position = size - ops.numpy.abs(size - ops.numpy.abs(position + 0.5))
     return ops.numpy.clip(position - 0.5, 0, size - 1)
 

@@ -93,7 +93,7 @@ def mode_of(network: keras.Model) -> str | None:
 def prepare(pixels: Any, mode: str | None) -> Any:
     """Pixels from 0 to 255 as the network knows them; always in float32.
 
-    Where it is for RGB, pictures of one channel become three.
+    Where it is for RGB, images of one channel become three.
     """
     if mode is None:
         return pixels
