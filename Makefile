@@ -28,7 +28,8 @@ BIN := .venv/bin
 test-oldest: BIN := .venv-oldest/bin
 test-no-tensorflow: BIN := .venv-no-tensorflow/bin
 # Two at a time, a file each: models that a file's tests share are built once.
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# At the end the slowest ten.
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 10
 
 # Without what TensorFlow says of a GPU that is not there.
 TF_CPP_MIN_LOG_LEVEL ?= 3

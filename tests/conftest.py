@@ -1,5 +1,8 @@
 """What every test starts from: one seed, no windows, two CPU devices."""
 
+import math
+from collections import defaultdict
+
 import keras
 import matplotlib as mpl
 import pytest
@@ -43,6 +46,27 @@ def _seeded():
 
 
 def pytest_collection_modifyitems(items):
+    _skip_other_backends(items)
+    combinations = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("matrix"):
+            name = item.nodeid.partition("[")[0]
+            combinations[name].append(item)
+    for several in combinations.values():
+        (kept,) = several[0].get_closest_marker("matrix").args
+        for i in set(range(len(several))) - _spread(len(several), kept):
+            several[i].add_marker("stress")
+
+
+def _spread(number, kept):
+    """So many of a product's indices: each parameter's values take turns."""
+    step = max(number // kept, 1)
+    while math.gcd(step, number) > 1:
+        step += 1
+    return {i * step % number for i in range(kept)}
+
+
+def _skip_other_backends(items):
     name = keras.backend.backend()
     for marker, needed in MARKERS.items():
         skip = pytest.mark.skip(reason=f"needs {needed}, this is {name}")

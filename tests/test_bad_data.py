@@ -75,6 +75,7 @@ TAKEN = {
 
 @pytest.mark.parametrize("name", TAKEN)
 @pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.matrix(16)
 def test_taken(shared, tmp_path, function, name):
     cached.directory = tmp_path
     with warnings.catch_warnings():

@@ -181,6 +181,7 @@ def served(folder):
 
 
 @pytest.mark.parametrize(("make", "done"), CASES)
+@pytest.mark.matrix(4)
 def test_what_is_served_is_what_predict_says(make, done, tmp_path):
     model = compiled(make, None if done is resized else 8)
     done(model, tmp_path)
@@ -199,6 +200,7 @@ def test_what_is_served_is_what_predict_says(make, done, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*Warning. tf.lite.Interpreter")
 @pytest.mark.parametrize("done", [found_and_trained, unfrozen, fine_tuned])
+@pytest.mark.matrix(1)
 def test_lite(done, tmp_path):
     model = compiled(functional)
     done(model, tmp_path)

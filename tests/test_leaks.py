@@ -189,6 +189,7 @@ def assert_leaves_nothing(call, times, path, monkeypatch):
     "times", [3, pytest.param(50, marks=pytest.mark.stress)]
 )
 @pytest.mark.parametrize("name", CALLS)
+@pytest.mark.matrix(4)
 def test_no_file_and_no_thread_stays(name, times, tmp_path, monkeypatch):
     assert_leaves_nothing(CALLS[name], times, tmp_path, monkeypatch)
 

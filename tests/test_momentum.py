@@ -93,6 +93,7 @@ def by_numpy(step, momentum):
 
 @pytest.mark.parametrize("jit", JIT)
 @pytest.mark.parametrize("step", OPTIMIZERS)
+@pytest.mark.matrix(6)
 def test_updates_are_those_of_the_scheduled_momentum(step, jit):
     model = mlp(OPTIMIZERS[step](), jit_compile=jit)
     start = state(model)
@@ -119,6 +120,7 @@ def test_updates_are_those_of_the_scheduled_momentum(step, jit):
         lambda: KERAS.LossScaleOptimizer(KERAS.SGD()),
     ],
 )
+@pytest.mark.matrix(3)
 def test_an_optimizer_without_momentum_is_refused(make):
     model = mlp(make())
     before = digest(model)

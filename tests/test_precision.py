@@ -73,6 +73,7 @@ def fit(model, callback, epochs=2):
     return recorder
 
 
+@pytest.mark.matrix(1)
 def test_the_whole_way(policy, tmp_path):
     x, y = data()
     model = classifier()

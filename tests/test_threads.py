@@ -60,6 +60,7 @@ def train(optimizer, max_lr, jit_compile=False, model=None):
 
 
 @pytest.mark.parametrize("jit_compile", JIT)
+@pytest.mark.matrix(1)
 def test_two_models_train_side_by_side(jit_compile):
     runs = [(adam, 0.05, jit_compile), (sgd, 0.1, jit_compile)]
     models = [mlp(run[0](), jit_compile=jit_compile) for run in runs]

@@ -163,6 +163,7 @@ def sequences():
 
 @trains_stateful
 @pytest.mark.parametrize("kind", STATEFUL)
+@pytest.mark.matrix(1)
 def test_states_of_a_stateful_rnn_come_through_a_sweep(kind):
     plain, found = recurrent(kind), recurrent(kind)
     keras_fast.lr_find(found, *sequences(), batch_size=4, num_steps=6)
@@ -218,6 +219,7 @@ def held(model):
 
 @tensorflow
 @pytest.mark.parametrize("save_freq", ["epoch", 2])
+@pytest.mark.matrix(1)
 def test_states_of_a_stateful_rnn_are_resumed(save_freq, tmp_path):
     path = tmp_path / "training.save"
     assert_resumes(lambda: recurrent("lstm"), *sequences(), path, save_freq)
@@ -391,6 +393,7 @@ MODELS = ["annealed", "scaled", "probed", "gan", "in_closure"]
 
 @tensorflow
 @pytest.mark.parametrize("make", MODELS)
+@pytest.mark.matrix(2)
 def test_training_is_the_same_after_a_sweep(make):
     models = []
     for sweeps in (0, 2):
@@ -410,6 +413,7 @@ def test_training_is_the_same_after_a_sweep(make):
 @tensorflow
 @pytest.mark.parametrize("save_freq", ["epoch", 2])
 @pytest.mark.parametrize("make", MODELS[:-1])
+@pytest.mark.matrix(3)
 def test_all_that_is_held_is_resumed(make, save_freq, tmp_path):
     path = tmp_path / "training.save"
     assert_resumes(globals()[make], *data(), path, save_freq)

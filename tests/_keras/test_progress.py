@@ -88,6 +88,7 @@ def cache_features(model, verbose, tmp_path):
         cache_features,
     ],
 )
+@pytest.mark.matrix(3)
 def test_it_counts_to_its_end(function, tmp_path, capsys):
     model = classifier()
     function(model, 0, tmp_path)

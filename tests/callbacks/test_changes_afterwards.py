@@ -69,6 +69,7 @@ def follow_the_same_way(make, steps, *callbacks_of):
 
 @pytest.mark.parametrize("recompiled", [False, True])
 @pytest.mark.parametrize(("make", "change"), CHANGES)
+@pytest.mark.matrix(6)
 def test_a_change_acts_as_in_plain_keras(make, change, recompiled):
     def steps(model):
         change(model.optimizer)
@@ -80,6 +81,7 @@ def test_a_change_acts_as_in_plain_keras(make, change, recompiled):
 
 
 @pytest.mark.parametrize(("make", "change"), CHANGES)
+@pytest.mark.matrix(3)
 def test_a_change_can_be_told_from_none(make, change):
     """What the test above compares does move the weights."""
 

@@ -57,6 +57,7 @@ def counting():
 
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch does not trace")
 @every_callback
+@pytest.mark.matrix(4)
 def test_second_fit_does_not_trace(name):
     model, counted = counting()
     fit(model, *data(2), MAKE[name](4))
@@ -77,6 +78,7 @@ def test_another_schedule_and_a_plain_fit_do_not_trace():
 
 
 @every_scheduler
+@pytest.mark.matrix(3)
 def test_a_used_schedule_can_be_copied(name):
     model, _ = counting()
     callback = MAKE[name](4)
@@ -120,6 +122,7 @@ class Fails(keras.callbacks.Callback):
 
 @every_callback
 @pytest.mark.parametrize("optimizer", [sgd, adam])
+@pytest.mark.matrix(9)
 def test_hyperparameters_and_config_stay_the_optimizers_own(name, optimizer):
     model, start = trained(optimizer, False, 1, (), "float32")
     put(model, start)
@@ -134,6 +137,7 @@ def test_hyperparameters_and_config_stay_the_optimizers_own(name, optimizer):
 
 
 @every_callback
+@pytest.mark.matrix(4)
 def test_after_an_exception_training_is_plain_again(name):
     model, start = trained(adam, False, 1, (), "float32")
     put(model, start)
@@ -172,6 +176,7 @@ np.save(sys.argv[2], weights(model))
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])
+@pytest.mark.matrix(1)
 def test_saved_model_loads_and_trains_without_keras_fast(optimizer, tmp_path):
     model = mlp(optimizer())
     recorder = callbacks.Recorder()

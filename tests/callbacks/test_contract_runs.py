@@ -39,6 +39,7 @@ class Stop(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"LRFinder"}))
+@pytest.mark.matrix(3)
 def test_initial_epoch_goes_on_where_the_epoch_starts(name):
     model, start = trained(adam, False, 1, (), "float32")
     put(model, start)

@@ -150,6 +150,7 @@ class KillAtTheEnd(keras.callbacks.Callback):
 
 # Within an epoch, at the end of one, and after it has stopped.
 @pytest.mark.parametrize(("batches", "end"), [(5, True), (7, False)])
+@pytest.mark.matrix(1)
 def test_it_goes_on_bit_for_bit(batches, end, tmp_path):
     scores = [3, 1, 2, 2, 0]
     wanted = state(train(scores, CycleStopping(patience=2))[0])

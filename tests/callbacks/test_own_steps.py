@@ -162,6 +162,7 @@ if BACKEND == "tensorflow":
 @tensorflow
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("name", ["Decorated", "DecoratedWithin"])
+@pytest.mark.matrix(2)
 def test_a_tf_function_has_no_trace_from_before(name, jit):
     kind = globals()[name]
 

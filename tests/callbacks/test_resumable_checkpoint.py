@@ -102,6 +102,7 @@ def assert_same(model, wanted):
         (grouped, 4, (6, 8), False),
     ],
 )
+@pytest.mark.matrix(2)
 def test_bit_for_bit(make, save_freq, deaths, last, tmp_path):
     wanted, wanted_history, wanted_recorder = uninterrupted(make)
     for death in (*deaths, None):
@@ -131,6 +132,7 @@ def test_bit_for_bit(make, save_freq, deaths, last, tmp_path):
 
 # Several workers shuffle in a thread, at a moment of their own.
 @pytest.mark.parametrize(("workers", "shuffle"), [(1, True), (2, False)])
+@pytest.mark.matrix(1)
 def test_a_dataset(workers, shuffle, tmp_path):
     def go(*callbacks):
         batches = Batches(workers=workers)

@@ -72,6 +72,7 @@ np.save(sys.argv[2], model.predict(data()[0], verbose=0))
 """
 
 
+@pytest.mark.matrix(1)
 def test_the_file_loads_without_keras_fast(trained, tmp_path):
     _, ensemble, _ = trained
     path, result = tmp_path / "ensemble.keras", tmp_path / "outputs.npy"

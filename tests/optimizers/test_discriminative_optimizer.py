@@ -113,6 +113,7 @@ def trained(make, multipliers=MULTIPLIERS, **arguments):
 
 @pytest.mark.parametrize("name", MAKE)
 @every_setting
+@pytest.mark.matrix(8)
 def test_equals_one_optimizer_a_group(name, jit, executions):
     found = trained(MAKE[name], jit_compile=jit, steps_per_execution=executions)
     assert distance(found, expected(name)) <= 1e-6
@@ -122,6 +123,7 @@ def test_equals_one_optimizer_a_group(name, jit, executions):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.matrix(4)
 def test_with_what_the_optimizer_within_does(option):
     make = partial(MAKE["AdamW"], **OPTIONS[option])
     found = trained(make, steps_per_execution=EXECUTIONS[-1])

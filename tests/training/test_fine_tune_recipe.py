@@ -72,6 +72,7 @@ CONV = keras.layers.Conv2D, keras.layers.GlobalAveragePooling2D
 
 
 @pytest.mark.parametrize("end", ["maps", "no dense layer"])
+@pytest.mark.matrix(1)
 def test_what_no_linear_model_could_be_compared_with_trains_too(end):
     conv, pool = (lambda: CONV[0](2, 3)), CONV[1]
     softmax = keras.layers.Softmax()
@@ -442,6 +443,7 @@ def test_the_result_is_public():
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("average", [0, 0.3])
+@pytest.mark.matrix(1)
 def test_afterwards_it_is_exported_and_tracked(average, tmp_path):
     import tensorflow as tf
 
@@ -455,6 +457,7 @@ def test_afterwards_it_is_exported_and_tracked(average, tmp_path):
 
 
 @pytest.mark.parametrize("validation", [None, (TEST, Y_TEST)])
+@pytest.mark.matrix(1)
 def test_the_users_average_is_what_the_model_ends_with(validation):
     optimizer = keras.optimizers.Adam(use_ema=True, ema_momentum=0.9)
     model = mlp(optimizer)

@@ -173,6 +173,7 @@ WAYS = (
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SET_UPS)
+@pytest.mark.matrix(10)
 def test_leaves_no_trace(name, way):
     model = trained(name)
     model.stop_training = True
@@ -183,6 +184,7 @@ def test_leaves_no_trace(name, way):
 
 @pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
 @pytest.mark.parametrize("name", SET_UPS)
+@pytest.mark.matrix(4)
 def test_next_fit_is_as_if_there_had_been_no_sweep(name, built):
     ended = []
     for sweeps in (False, True):

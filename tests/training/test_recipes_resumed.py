@@ -105,6 +105,7 @@ def averaging():
         (PLAIN, with_its_own_average, [averaging], [5, 3]),
     ],
 )
+@pytest.mark.matrix(1)
 def test_fine_tune_goes_on_bit_for_bit(
     arguments, optimizer, others, deaths, tmp_path
 ):

@@ -170,6 +170,7 @@ def test_what_was_excluded_stays_so():
 @pytest.mark.parametrize(
     ("how", "frozen"), [("ours", 2), ("wrapper", 0), ("inner", 2)]
 )
+@pytest.mark.matrix(1)
 def test_saved_with_the_multipliers(tmp_path, how, frozen):
     model = network(sgd())
     reference = Decayed(model.get_weights())
