@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.array_slicing import (
     train_validation_split,
@@ -15,6 +16,7 @@ from keras_fast._keras.progress import counted
 
 __all__ = [
     "batches",
+    "filled",
     "has_length",
     "is_endless",
     "is_one_shot",
@@ -90,6 +92,15 @@ def weighted_batches(
         data.on_epoch_end()
     if batch is None:
         raise no_batch(f"x={type(x).__name__}")
+
+
+def filled(inputs: Any, size: int) -> Any:
+    """A batch with its last row repeated up to a size that is traced."""
+
+    def fill(array: np.ndarray) -> np.ndarray:
+        return array[np.minimum(np.arange(size), len(array) - 1)]
+
+    return keras.tree.map_structure(fill, inputs)
 
 
 def without_validation(

@@ -40,6 +40,7 @@ __all__ = [
     "carried",
     "detach",
     "own",
+    "step_variable",
     "values",
 ]
 
@@ -74,8 +75,8 @@ class Live:
         self._borrowers = 0  # one a replica
         empty = np.zeros((ROWS, 2 * len(self.columns)))
         with scope(optimizer):
-            self.table = _variable(empty, "schedule", "float32")
-            self.position = _variable(0, "schedule_position", "int")
+            self.table = step_variable(empty, "schedule", "float32")
+            self.position = step_variable(0, "schedule_position", "int")
         # What travels through a step on JAX.
         self.carried = [self.table, self.position]
         self.load(0)
@@ -275,12 +276,8 @@ def _schedulable(value: Any) -> bool:
     return isinstance(value, keras.Variable) or (number and value != 0)
 
 
-def _variable(value: Any, name: str, dtype: str) -> keras.Variable:
-    return keras.Variable(
-        value,
-        name=name,
-        dtype=dtype,
-        trainable=False,
-        autocast=False,
-        aggregation="only_first_replica",
-    )
+def step_variable(value: Any, name: str, dtype: str, **how: Any) -> Any:
+    """A variable for a step to read and write; the first replica's counts."""
+    how = {"aggregation": "only_first_replica", **how}
+    fixed = {"trainable": False, "autocast": False}
+    return keras.Variable(value, name=name, dtype=dtype, **fixed, **how)

@@ -8,6 +8,7 @@ what that step returns; the mean that may be is undone.
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from keras_fast._keras.held import optimizers_of
-from keras_fast._keras.live import attach, own
+from keras_fast._keras.live import attach, own, step_variable
 from keras_fast._keras.train_step import follow, followers, one_after
 from keras_fast._keras.unwrap import chain, replicas, scope, stateless
 
@@ -43,10 +44,12 @@ class LossTape:
         self._places = ops.arange(ROWS, dtype="int32")
         with scope(model):
             # Replicas hold shares of one loss, to be added up; they all count.
-            self.losses = _variable(np.zeros(ROWS), "losses", "float32", "sum")
-            self.count = _variable(0, "count", "int32", "only_first_replica")
+            here = partial(step_variable, synchronization="on_read")
+            nothing = np.zeros(ROWS)
+            self.losses = here(nothing, "losses", "float32", aggregation="sum")
+            self.count = here(0, "count", "int32")
             # The count when this step began: it has a loss, or none yet.
-            self.begun = _variable(0, "begun", "int32", "only_first_replica")
+            self.begun = here(0, "begun", "int32")
 
     @classmethod
     def of(cls, model: keras.Model, loss: str = "loss") -> "LossTape":
@@ -205,17 +208,3 @@ def _means(model: keras.Model) -> list[keras.metrics.Mean]:
 
 def _sum_and_count(mean: keras.metrics.Mean) -> tuple[Any, Any]:
     return ops.copy(mean.total), ops.copy(mean.count)
-
-
-def _variable(
-    value: Any, name: str, dtype: str, aggregation: str
-) -> keras.Variable:
-    return keras.Variable(
-        value,
-        name=name,
-        dtype=dtype,
-        trainable=False,
-        autocast=False,
-        aggregation=aggregation,
-        synchronization="on_read",
-    )

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_fast._checks import no_batch
-from keras_fast._keras.batches import batches
+from keras_fast._keras.batches import batches, filled
 from keras_fast._keras.unwrap import scattered
 
 __all__ = ["outputs"]
@@ -47,11 +47,8 @@ def outputs(
 def _by_slices(
     model: keras.Model, x: Any, rows: int, size: int, verbose: int | str
 ) -> Any:
-    def fill(array: np.ndarray) -> np.ndarray:
-        return array[np.minimum(np.arange(size), len(array) - 1)]
-
     parts = [
-        model.predict_on_batch(keras.tree.map_structure(fill, inputs))
+        model.predict_on_batch(filled(inputs, size))
         for inputs, _ in batches(x, batch_size=size, verbose=verbose)
     ]
 

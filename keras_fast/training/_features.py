@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_fast._keras.batches import is_one_shot, weighted_batches
+from keras_fast._keras.batches import filled, is_one_shot, weighted_batches
 
 __all__ = ["Features", "NoFeatures", "features"]
 
@@ -95,11 +95,9 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 
 def _run(body: keras.Model, inputs: Any, size: int) -> np.ndarray:
-    """Features of one batch, filled up to a size for which there is a trace."""
+    """Features of one batch."""
     count = len(keras.tree.flatten(inputs)[0])
-    rows = np.minimum(np.arange(size), count - 1)
-    filled = keras.tree.map_structure(lambda array: array[rows], inputs)
-    return np.asarray(body.predict_on_batch(filled))[:count]
+    return np.asarray(body.predict_on_batch(filled(inputs, size)))[:count]
 
 
 def _checksums(inputs: Any) -> list[int]:

@@ -85,6 +85,11 @@ def expected(name, optimizer, arguments, policy):
         keras.config.set_dtype_policy("float32")
 
 
+# What kernels differ by over so many updates: some processors round each
+# product to float16, others the sum.
+TOLERANCES = {"float32": 2e-6, "mixed_float16": 2e-3}
+
+
 def assert_as_by_hand(
     name, optimizer, jit, executions, arguments=(), policy="float32"
 ):
@@ -93,7 +98,7 @@ def assert_as_by_hand(
     size = dict(arguments).get("gradient_accumulation_steps", 1)
     fit(model, *data(), MAKE[name](UPDATES // size))
     wanted = expected(name, optimizer, arguments, policy)
-    assert distance(weights(model), wanted) <= 2e-6
+    assert distance(weights(model), wanted) <= TOLERANCES[policy]
 
 
 # The weight of this model falls by the learning rate at each update.
