@@ -14,15 +14,24 @@ from keras_fast.callbacks._schedulable import check_schedulable
 from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.weight_averaging import WeightAveraging
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
-from keras_fast.transfer.groups import UnknownOrder, can_train, default_groups
+from keras_fast.transfer.groups import (
+    Groups,
+    UnknownOrder,
+    can_train,
+    default_groups,
+)
 
 __all__ = ["check_ends", "check_model", "check_optimizer"]
 
 
-def check_model(model: keras.Model) -> None:
-    """Refuse a model whose head can't be known, or can't train alone."""
+def check_model(model: keras.Model) -> Groups:
+    """Refuse a model whose head can't be known, or can't train alone.
+
+    Returns:
+        Its groups of layers.
+    """
     try:
-        default_groups(model)
+        groups = default_groups(model)
     except UnknownOrder as error:
         raise ValueError(
             "`model` must be functional or Sequential, or its head can't be "
@@ -32,6 +41,7 @@ def check_model(model: keras.Model) -> None:
             f"model={model.name} ({type(model).__name__})"
         ) from error
     check_rebindable(model.optimizer, can_train(model))
+    return groups
 
 
 def check_ends(fit_kwargs: dict[str, Any]) -> None:

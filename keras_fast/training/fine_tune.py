@@ -39,7 +39,7 @@ from keras_fast.training._refusals import (
 )
 from keras_fast.training.fine_tune_history import FineTuneHistory
 from keras_fast.transfer.freezing import freeze_to, unfreeze
-from keras_fast.transfer.groups import can_train, default_groups, say_head
+from keras_fast.transfer.groups import Groups, can_train, say_head
 from keras_fast.transfer.multipliers import layer_multipliers
 
 __all__ = ["fine_tune"]
@@ -50,6 +50,7 @@ Momentums = tuple[float, float, float] | None
 class _Plan(NamedTuple):
     """What happens on the data itself."""
 
+    groups: Groups
     epochs: int
     frozen: int  # epochs before these
     base_lr: float
@@ -159,12 +160,13 @@ def fine_tune(
     - fastai 2.8, `fine_tune`
     """
     check_optimizer(compiled(model).optimizer, momentums)
-    check_model(model)
-    say_head(model, stacklevel=2)
+    groups = check_model(model)
+    say_head(model, groups[-1], stacklevel=2)
     check_length("fine_tune", given(x), fit_kwargs)
     head_epochs = whole("head_epochs", head_epochs, 0)
     num_views = whole("num_views", num_views)
     plan = _Plan(
+        groups,
         whole("epochs", epochs),
         whole("freeze_epochs", freeze_epochs, 0),
         positive("base_lr", base_lr),
@@ -215,8 +217,8 @@ def _train(
     cycle = functools.partial(OneCycleBetween, momentums=plan.momentums)
     try:
         if frozen and not training.is_past(frozen):
-            groups = default_groups(model)
-            freeze_to(model, -1, groups, train_batchnorm=plan.train_batchnorm)
+            bn = {"train_batchnorm": plan.train_batchnorm}
+            freeze_to(model, -1, plan.groups, **bn)
             head = cycle(0, frozen, plan.base_lr, pct_start=0.99)
             training.fit(0, frozen, head, **data)
     finally:
@@ -228,7 +230,8 @@ def _train(
     rates = slice(rate / plan.lr_mult, rate)
     users = innermost(model.optimizer).use_ema
     length = None if users else plan.average * plan.epochs
-    with _rates(model, rates), _averaged(model, length) as averages:
+    averaged = _averaged(model, length)
+    with _rates(model, plan.groups, rates), averaged as averages:
         end = Averages(averages, length, before)
         training.fit(frozen, last, up_and_down, end, **data)
     history.kept = end.kept or None
@@ -275,12 +278,11 @@ def _averaged(model: keras.Model, num_epochs: float | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _rates(model: keras.Model, rates: slice) -> Iterator[None]:
+def _rates(model: keras.Model, groups: Groups, rates: slice) -> Iterator[None]:
     """A learning rate for each group, for a while."""
     if rates.start == rates.stop:
         yield
         return
-    groups = default_groups(model)
     multipliers = layer_multipliers(model, rates, groups)
     leaf: Any = innermost(model.optimizer)
     by_key = {

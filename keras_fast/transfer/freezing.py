@@ -96,8 +96,8 @@ def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
         >>> [layer.trainable for layer in model.layers]
         [False, False, True]
     """
-    say_head(model, stacklevel=2)
     groups = default_groups(model)
+    say_head(model, groups[-1], stacklevel=2)
     freeze_to(model, -1, groups, train_batchnorm=train_batchnorm)
 
 

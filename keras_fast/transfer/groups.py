@@ -104,12 +104,14 @@ def has_head(model: keras.Model) -> bool:
     return _ordered_layers(model)[1] > 0
 
 
-def say_head(model: keras.Model, stacklevel: int) -> None:
+def say_head(
+    model: keras.Model, head: list[keras.layers.Layer], stacklevel: int
+) -> None:
     """Warn if layers are taken for the head that nothing marks as one.
 
     One layer, the last, is nobody's surprise.
     """
-    names = [layer.name for layer in default_groups(model)[-1]]
+    names = [layer.name for layer in head]
     if len(names) > 1 and not has_head(model):
         warnings.warn(
             "`model` must have its head behind a nested model or behind "

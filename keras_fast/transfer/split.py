@@ -53,7 +53,7 @@ def split_head(
     """
     _graph(checked_model(model))
     if at is None:
-        say_head(model, stacklevel=2)
+        say_head(model, default_groups(model)[-1], stacklevel=2)
     return cut(model, at)
 
 
