@@ -6,30 +6,26 @@ before that leaves the old one. No other module writes.
 
 import contextlib
 import errno
-import functools
 import json
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import filelock
 
 __all__ = [
     "CorruptFileError",
     "FileVersionError",
-    "crc32",
+    "corrupt",
     "discard_unfinished",
     "lock",
-    "parse_json",
-    "read_bytes",
     "to_json",
     "write_file",
 ]
 
-CHUNK = 1 << 20
 # Windows refuses to replace a file that a scanner has open for a moment.
 TRIES = 5
 
@@ -52,6 +48,14 @@ class FileVersionError(ValueError):
     """
 
 
+def corrupt(path: str | os.PathLike, why: str) -> CorruptFileError:
+    """The error for a file that is damaged."""
+    return CorruptFileError(
+        "The file must be as it was written. Remove it, or put back a copy. "
+        f"Received: path={os.fspath(path)!r} ({why[:80]})"
+    )
+
+
 def write_file(
     path: str | os.PathLike, chunks: Iterable[bytes | memoryview], size: int
 ) -> None:
@@ -69,7 +73,7 @@ def write_file(
     path = Path(path)
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.tmp")
     try:
-        _write(temporary, chunks, size)
+        _write(temporary, chunks)
         _replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
@@ -95,27 +99,8 @@ def discard_unfinished(path: str | os.PathLike) -> None:
     folder, prefix = path.parent, _prefix(path)
     if path.is_dir():
         folder, prefix = path, "."
-    for left in folder.glob("*.tmp"):
-        if left.name.startswith(prefix):
-            left.unlink(missing_ok=True)
-
-
-def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes."""
-    with open(path, "rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        _corrupt(path, f"it has more than {limit} bytes")
-    return content
-
-
-def crc32(path: str | os.PathLike) -> int:
-    """Checksum of a file. It tells every single flipped bit."""
-    value = 0
-    with open(path, "rb") as file:
-        for chunk in iter(functools.partial(file.read, CHUNK), b""):
-            value = zlib.crc32(chunk, value)
-    return value
+    for left in folder.glob(f"{prefix}*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> bytes:
@@ -124,25 +109,6 @@ def to_json(value: Any) -> bytes:
         value, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
     return text.encode()
-
-
-def parse_json(content: bytes, path: str | os.PathLike) -> dict[str, Any]:
-    """A JSON object, with no key twice and no number that is none.
-
-    Raises:
-        CorruptFileError: It is not one.
-    """
-    try:
-        value = json.loads(
-            content.decode(),
-            object_pairs_hook=_unique,
-            parse_constant=_no_number,
-        )
-    except (RecursionError, ValueError) as error:
-        _corrupt(path, f"{type(error).__name__}: {str(error)[:80]}", error)
-    if not isinstance(value, dict):
-        _corrupt(path, "it is not a JSON object")
-    return value
 
 
 @contextlib.contextmanager
@@ -180,11 +146,10 @@ def _prefix(path: Path) -> str:
     return f".{zlib.crc32(path.name.encode()):08x}."
 
 
-def _write(path: Path, chunks: Iterable[bytes | memoryview], size: int) -> None:
+def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags, 0o666)
     try:
-        _allocate(handle, size)
         for chunk in chunks:
             left = memoryview(chunk).cast("B")
             while left:
@@ -192,18 +157,6 @@ def _write(path: Path, chunks: Iterable[bytes | memoryview], size: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _allocate(handle: int, size: int) -> None:
-    """Fail now, not in the middle, if the disk has no room."""
-    if not size or not hasattr(os, "posix_fallocate"):
-        return
-    try:
-        os.posix_fallocate(handle, 0, size)
-    except OSError as error:
-        # Some file systems can't.
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            raise
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -226,23 +179,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
-
-
-def _corrupt(
-    path: str | os.PathLike, why: str, cause: Exception | None = None
-) -> NoReturn:
-    raise CorruptFileError(
-        "The file must be as it was written. Remove it, or put back a copy. "
-        f"Received: path={os.fspath(path)!r} ({why})"
-    ) from cause

@@ -1,14 +1,24 @@
-"""How is what `fit()` takes read as NumPy arrays, in order and to its end?"""
+"""How is what `fit()` takes read as NumPy arrays, in order and to its end?
+
+Keras's own adapters would make labels of `float64` and `float16` `float32`,
+and refuse what can be iterated over but is no generator.
+"""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_fast.features.build import Batch
+__all__ = ["Batch", "as_batch", "batches", "is_arrays", "to_numpy"]
 
-__all__ = ["as_batch", "batches", "is_arrays", "to_numpy"]
+
+class Batch(NamedTuple):
+    """Part of the data."""
+
+    inputs: Any  # of any structure
+    labels: np.ndarray | None
+    num_rows: int
 
 
 def is_arrays(x: Any) -> bool:
@@ -29,49 +39,24 @@ def batches(x: Any, y: Any, batch_size: int) -> Iterator[Batch]:
         y: The labels, if `x` is arrays.
         batch_size: Rows in a batch, if `x` is arrays.
     """
-    if not is_arrays(x):
-        for batch in _given(x):
-            inputs, labels = _pair(batch)
-            yield as_batch(inputs, labels)
+    if is_arrays(x):
+        inputs, labels, num_rows = as_batch(x, y)
+        for start in range(0, num_rows, batch_size):
+            part = slice(start, start + batch_size)
+            yield as_batch(
+                keras.tree.map_structure(lambda a, part=part: a[part], inputs),
+                None if labels is None else labels[part],
+            )
         return
-    inputs, labels, num_rows = as_batch(x, y)
-    for start in range(0, num_rows, batch_size):
-        part = slice(start, start + batch_size)
-        yield as_batch(
-            keras.tree.map_structure(lambda array, p=part: array[p], inputs),
-            None if labels is None else labels[part],
-        )
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    """Of an array or tensor of any library."""
-    if keras.ops.is_tensor(value):
-        value = keras.ops.convert_to_numpy(value)
-    return np.asarray(value)
-
-
-def _given(x: Any) -> Iterator[Any]:
-    if not isinstance(x, keras.utils.PyDataset):
-        yield from x
-        return
-    x.on_epoch_begin()
-    for i in range(x.num_batches):
-        yield x[i]
-    x.on_epoch_end()
-
-
-def _pair(batch: Any) -> tuple[Any, Any]:
-    """Inputs and labels, as `fit()` tells them apart."""
-    if not isinstance(batch, tuple | list):
-        return batch, None
-    if not 1 <= len(batch) <= 2:
-        raise ValueError(
-            "`x` must give inputs, or inputs and labels: weights of samples "
-            "are not cached. Leave them out. Received: a batch of "
-            f"{len(batch)} parts"
-        )
-    inputs, labels = [*batch, None][:2]
-    return inputs, labels
+    for batch in _by_number(x) if isinstance(x, keras.utils.PyDataset) else x:
+        inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        if weights is not None:
+            raise ValueError(
+                "`x` must give inputs, or inputs and labels: weights of "
+                "samples are not cached. Leave them out. Received: a batch "
+                "of 3 parts"
+            )
+        yield as_batch(inputs, labels)
 
 
 def as_batch(inputs: Any, labels: Any) -> Batch:
@@ -85,10 +70,24 @@ def as_batch(inputs: Any, labels: Any) -> Batch:
     labels = None if labels is None else to_numpy(labels)
     arrays = [*keras.tree.flatten(inputs)]
     arrays += [] if labels is None else [labels]
-    lengths = {len(array) if array.ndim else None for array in arrays}
-    if len(lengths) != 1 or None in lengths:
+    lengths = {array.shape[:1] for array in arrays}
+    if len(lengths) != 1 or lengths == {()}:
         raise ValueError(
             "`x` and `y` must have the same number of rows. Check their "
             f"shapes. Received: shapes={[array.shape for array in arrays]}"
         )
-    return Batch(inputs, labels, lengths.pop())
+    return Batch(inputs, labels, len(arrays[0]))
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Of an array or tensor of any library."""
+    if keras.ops.is_tensor(value):
+        value = keras.ops.convert_to_numpy(value)
+    return np.asarray(value)
+
+
+def _by_number(x: keras.utils.PyDataset) -> Iterator[Any]:
+    x.on_epoch_begin()
+    for i in range(x.num_batches):
+        yield x[i]
+    x.on_epoch_end()

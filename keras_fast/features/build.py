@@ -1,33 +1,33 @@
 """How does a feature cache come to be, from where the last attempt ended?"""
 
-import dataclasses
+import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import numpy as np
 
+from keras_fast._files.array_file import DTYPES, write_array_file
 from keras_fast._files.io import CorruptFileError, discard_unfinished, lock
-from keras_fast.features.manifest import (
-    Manifest,
-    Shard,
-    read_manifest,
+from keras_fast.features.batches import Batch
+from keras_fast.features.feature_cache import (
+    COMPLETE,
+    VERSION,
+    Arrays,
+    FeatureCache,
+    Place,
+    read_complete,
+    read_shard,
+    row_of,
     shard_path,
 )
-from keras_fast.features.shards import DTYPES, MOST_BYTES, Rows, write
 
-__all__ = ["Batch", "build"]
+__all__ = ["build"]
 
-
-class Batch(NamedTuple):
-    """Part of the data."""
-
-    inputs: Any  # of any structure
-    labels: np.ndarray | None
-    num_rows: int
-
+MOST_BYTES = 64 << 20  # of the rows in a shard
 
 Extract = Callable[[Any], np.ndarray]
 
@@ -52,157 +52,155 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / "lock", on_wait=lambda: _say_wait(folder)):
         discard_unfinished(folder)
-        writer = _Writer(folder, key, num_views)
-        if writer.manifest and writer.manifest.complete:
+        writer = _Writer(folder, key)
+        if writer.is_complete():
             return  # another process has made it meanwhile
         for view, batches in enumerate(passes):
             stop = 0
             for batch in batches:
                 stop = writer.take(batch, view, stop, extract)
             writer.end_view(view, stop)
-        writer.complete()
+        facts = {
+            "key": key,
+            "num_views": num_views,
+            "num_rows": writer.num_rows,
+        }
+        facts["version"] = VERSION
+        write_array_file(folder / COMPLETE, {}, facts)
 
 
 class _Writer:
     """Collects rows until a shard is full."""
 
-    def __init__(self, folder: Path, key: str, num_views: int) -> None:
-        self.folder, self.key, self.num_views = folder, key, num_views
-        self.manifest = _whole_part(folder, key, num_views)
-        self.pending: dict[Shard, list[tuple[np.ndarray, ...]]] = {}
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+        self.row: dict[str, Any] | None = None  # what one is, once known
+        self.rows_per_shard = 0
+        self.num_rows = 0  # of a view; 0 until known
+        self.counts: dict[Place, int] = {}  # rows in the shards that are whole
+        self.pending: list[Arrays] = []
+
+    def is_complete(self) -> bool:
+        """Whether there is nothing to do."""
+        if not os.path.lexists(self.folder / COMPLETE):
+            return False
+        try:
+            self.num_rows = read_complete(self.folder)["num_rows"]
+            FeatureCache(self.folder)
+        except CorruptFileError as error:
+            _warn(error)
+            return False
+        return True
 
     def take(
         self, batch: Batch, view: int, start: int, extract: Extract
     ) -> int:
         """Add the rows from `start` on; returns where they stop."""
         stop = start + batch.num_rows
-        if self.manifest and not self._missing(view, start, stop):
+        if self.row is None:
+            self._is_whole((0, 0))  # it tells what a row is
+        if self.row and not self._missing(view, start, stop):
             return stop
-        features = np.asarray(extract(batch.inputs))
-        if not features.ndim or len(features) != batch.num_rows:
-            raise ValueError(
-                "`body` must give one row of features for each row of data. "
-                "Check its output. Received: features of shape "
-                f"{features.shape} for {batch.num_rows} rows"
-            )
-        self.manifest = self._checked(features, batch.labels)
-        arrays = [features]
+        arrays = {"features": np.asarray(extract(batch.inputs))}
         if batch.labels is not None:
-            arrays.append(batch.labels)
-        most = self.manifest.rows_per_shard
-        for shard in self._missing(view, start, stop):
-            first = shard[1] * most
-            part = slice(max(first - start, 0), first + most - start)
-            waiting = self.pending.setdefault(shard, [])
-            waiting.append(tuple(array[part] for array in arrays))
-            if sum(len(parts[0]) for parts in waiting) == most:
-                self._write(shard)
+            arrays["labels"] = batch.labels
+        self._check(arrays, batch.num_rows)
+        for place in self._missing(view, start, stop):
+            first = place[1] * self.rows_per_shard
+            part = slice(
+                max(first - start, 0), first + self.rows_per_shard - start
+            )
+            self.pending.append({n: a[part] for n, a in arrays.items()})
+            if stop >= first + self.rows_per_shard:
+                self._write(place)
         return stop
 
     def end_view(self, view: int, stop: int) -> None:
         """Write what is left, and see whether it adds up."""
-        if self.manifest is None:
+        if self.row is None:
             raise ValueError(
                 "`x` must have at least one row. Check the length of the "
                 "data. Received: x of no row"
             )
-        for shard in list(self.pending):
-            self._write(shard)
-        known, most = self.manifest.num_rows, self.manifest.rows_per_shard
-        shards = self.manifest.shards.items()
-        here = {
-            shard: count for shard, (count, *_) in shards if shard[0] == view
-        }
-        right = {
-            (view, i): min(most, stop - i * most)
-            for i in range(-(-stop // most))
-        }
-        if known not in (0, stop) or here != right:
+        most = self.rows_per_shard
+        places = [(view, i) for i in range(-(-stop // most))]
+        known = self.num_rows or stop
+        if self.pending and known == stop:
+            self._write(places[-1])
+        self.pending = []
+        right = [min(most, stop - i * most) for _, i in places]
+        if (
+            known != stop
+            or [self.counts[place] for place in places] != right
+            or shard_path(self.folder, (view, len(places))).exists()
+        ):
             raise ValueError(
                 "`x` must have the same rows each time it is passed over. "
                 "For other data pass another `key`. Received: "
-                f"{stop} rows after {known or sum(here.values())}"
+                f"{stop} rows after {known}"
             )
-        self.manifest = dataclasses.replace(self.manifest, num_rows=stop)
+        self.num_rows = stop
 
-    def complete(self) -> None:
-        """Let the cache be read."""
-        self.manifest = dataclasses.replace(self.manifest, complete=True)
-        self.manifest.write(self.folder)
+    def _missing(self, view: int, start: int, stop: int) -> list[Place]:
+        most = self.rows_per_shard
+        places = [(view, i) for i in range(start // most, -(-stop // most))]
+        return [place for place in places if not self._is_whole(place)]
 
-    def _missing(self, view: int, start: int, stop: int) -> list[Shard]:
-        most = self.manifest.rows_per_shard
-        shards = [(view, i) for i in range(start // most, -(-stop // most))]
-        return [s for s in shards if s not in self.manifest.shards]
+    def _is_whole(self, place: Place) -> bool:
+        """Whether an earlier attempt left it."""
+        path = shard_path(self.folder, place)
+        if place in self.counts or not os.path.lexists(path):
+            return place in self.counts
+        try:
+            arrays = read_shard(self.folder, self.key, place)
+        except CorruptFileError as error:
+            _warn(error)
+            return False
+        self._check(arrays, len(arrays["features"]))
+        self.counts[place] = len(arrays["features"])
+        return True
 
-    def _checked(
-        self, features: np.ndarray, labels: np.ndarray | None
-    ) -> Manifest:
-        """The manifest, if these are rows as it has them."""
-        kinds = [_rows("body", features)]
-        kinds.append(None if labels is None else _rows("y", labels))
-        if self.manifest is None:
-            size = max(rows.size for rows in kinds if rows)
-            return Manifest(self.key, self.num_views, _most(size), *kinds)
-        known = [self.manifest.features, self.manifest.labels]
-        if kinds != known:
+    def _check(self, arrays: Arrays, num_rows: int) -> None:
+        """Whether these are rows, and as those before them."""
+        features = arrays["features"]
+        if features.shape[:1] != (num_rows,):
+            raise ValueError(
+                "`body` must give one row of features for each row of data. "
+                "Check its output. Received: features of shape "
+                f"{features.shape} for {num_rows} rows"
+            )
+        row = row_of(arrays)
+        for name, (dtype, _) in row.items():
+            if dtype not in DTYPES:
+                name = {"features": "body", "labels": "y"}[name]
+                raise ValueError(
+                    f"`{name}` must give numbers. Convert them first. "
+                    f"Received: dtype={dtype}"
+                )
+        if self.row not in (None, row):
             raise ValueError(
                 "Features and labels must be of one shape and dtype in all "
                 "batches. Make the inputs of one size, or pool. Received: "
-                f"{kinds} after {known}"
+                f"{row} after {self.row}"
             )
-        return self.manifest
+        self.row = row
+        size = sum(np.dtype(d).itemsize * math.prod(s) for d, s in row.values())
+        self.rows_per_shard = MOST_BYTES // max(size, 1)
+        if not self.rows_per_shard:
+            raise ValueError(
+                f"A row of features must fit into a file of {MOST_BYTES} "
+                f"bytes. Pool them. Received: {size} bytes a row"
+            )
 
-    def _write(self, shard: Shard) -> None:
-        parts = zip(*self.pending.pop(shard), strict=True)
-        checksums, count = [], 0
-        for (kind, rows), arrays in zip(
-            self.manifest.kinds.items(), parts, strict=True
-        ):
-            count = sum(map(len, arrays))
-            path = shard_path(self.folder, kind, shard)
-            checksums.append(write(path, rows, arrays))
-        # Only now does it count.
-        self.manifest.shards[shard] = (count, *checksums)
-        self.manifest.write(self.folder)
-
-
-def _whole_part(folder: Path, key: str, num_views: int) -> Manifest | None:
-    """What an earlier attempt left, without what is damaged."""
-    try:
-        manifest = read_manifest(folder)
-        if (manifest.key, manifest.num_views) != (key, num_views):
-            _damaged(folder, "its manifest is another's")
-    except FileNotFoundError:
-        return None
-    except CorruptFileError as error:
-        _warn(folder, str(error))
-        return None
-    damaged = manifest.damaged(folder)
-    if damaged:
-        _warn(folder, ", ".join(damaged.values()))
-        manifest = manifest.without(damaged)
-    return manifest
-
-
-def _rows(name: str, array: np.ndarray) -> Rows:
-    if array.dtype.name not in DTYPES:
-        raise ValueError(
-            f"`{name}` must give numbers. Convert them first. Received: "
-            f"dtype={array.dtype.name}"
-        )
-    return Rows(array.dtype.name, array.shape[1:])
-
-
-def _most(size: int) -> int:
-    """Rows in a shard, for a row of this many bytes."""
-    most = (MOST_BYTES - 4096) // max(size, 1)  # its header is much shorter
-    if not most:
-        raise ValueError(
-            f"A row of features must fit into a file of {MOST_BYTES} bytes. "
-            f"Pool them. Received: {size} bytes a row"
-        )
-    return most
+    def _write(self, place: Place) -> None:
+        arrays = {
+            name: np.concatenate([part[name] for part in self.pending])
+            for name in self.pending[0]
+        }
+        note = {"key": self.key, "place": place}
+        write_array_file(shard_path(self.folder, place), arrays, note)
+        self.counts[place] = len(arrays["features"])
+        self.pending = []
 
 
 def _say_wait(folder: Path) -> None:
@@ -212,16 +210,8 @@ def _say_wait(folder: Path) -> None:
     )
 
 
-def _warn(folder: Path, why: str) -> None:
+def _warn(error: CorruptFileError) -> None:
     warnings.warn(
-        "The feature cache is damaged; what is damaged is made anew. "
-        f"Received: directory={str(folder)!r} ({why})",
-        stacklevel=4,
-    )
-
-
-def _damaged(folder: Path, why: str) -> NoReturn:
-    raise CorruptFileError(
-        f"The folder must be as it was written. Received: {str(folder)!r} "
-        f"({why})"
+        f"The feature cache is damaged; what is damaged is made anew. {error}",
+        stacklevel=1,  # one line for all: Python shows each message once
     )

@@ -14,15 +14,14 @@ from keras_fast._checks import verbosity, whole
 from keras_fast._files.io import CorruptFileError, to_json
 from keras_fast._keras.batches import is_endless, is_one_shot
 from keras_fast._keras.progress import counted
-from keras_fast.features.batches import batches, is_arrays
-from keras_fast.features.build import Batch, build
-from keras_fast.features.feature_cache import FeatureCache
+from keras_fast.features.batches import Batch, batches, is_arrays
+from keras_fast.features.build import build
+from keras_fast.features.feature_cache import VERSION, FeatureCache
 from keras_fast.features.fingerprint import (
     batch_digest,
     body_fingerprint,
     data_fingerprint,
 )
-from keras_fast.features.manifest import VERSION
 
 __all__ = ["cache_features"]
 

@@ -16,9 +16,6 @@ WINDOW = 4
 BLOCK_BYTES = 16 << 20
 
 
-Batch = tuple[np.ndarray, ...]
-
-
 class FeatureBatches(keras.utils.PyDataset):
     """Batches of cached features, another order and view each epoch."""
 
@@ -34,7 +31,7 @@ class FeatureBatches(keras.utils.PyDataset):
         self.shuffle, self.seed = shuffle, seed
         self.epoch = 0  # epochs that have begun
         self._order: tuple[Any, np.ndarray] = (None, np.empty(0, "int64"))
-        self._ahead: tuple[Any, dict[int, Batch]] = (None, {})
+        self._ahead: dict[Any, tuple[np.ndarray, ...]] = {}
         self._next = 0  # the batch that would be read with those after it
 
     @property
@@ -42,52 +39,46 @@ class FeatureBatches(keras.utils.PyDataset):
         """Batches in an epoch; the last may be smaller."""
         return -(-len(self.cache) // self.batch_size)
 
-    def __getitem__(self, index: int) -> Batch:
-        known, ahead = self._ahead
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        which = self._which()
         # Each is handed out once: a batch may be written to.
-        batch = ahead.pop(index, None) if known == self._which() else None
-        return self._read(index) if batch is None else batch
+        batch = self._ahead.pop((which, index), None)
+        if batch is None:
+            shape, dtype = self.cache.feature_shape, self.cache.feature_dtype
+            size = np.dtype(dtype).itemsize * math.prod(shape)
+            most = BLOCK_BYTES // max(1, self.batch_size * size)
+            count = max(1, most) if index == self._next else 1
+            self._next = index + count
+            batch, *ahead = self._read(index, count)
+            if ahead:
+                names = [(which, index + i) for i in range(1, count)]
+                self._ahead = dict(zip(names, ahead, strict=False))
+        return batch
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_ahead": (None, {})}
+        return self.__dict__ | {"_ahead": {}}
 
     def on_epoch_begin(self) -> None:
         self.epoch += 1
         self._next = 0
 
-    def _read(self, index: int) -> Batch:
-        """A batch; where data is read in order, some of those after it too."""
-        count, which = 1, self._which()
-        if index == self._next:
-            shape, dtype = self.cache.feature_shape, self.cache.feature_dtype
-            row = max(1, math.prod(shape) * np.dtype(dtype).itemsize)
-            most = BLOCK_BYTES // (self.batch_size * row)
-            count = max(1, min(most, self.num_batches - index))
-        self._next = index + count
-        arrays = self._batches(index, count)
-        batches = [
-            tuple(array[start : start + self.batch_size] for array in arrays)
-            for start in range(0, len(arrays[0]), self.batch_size)
-        ]
-        if count > 1:
-            self._ahead = which, dict(enumerate(batches[1:], index + 1))
-        return batches[0]
-
-    def _batches(self, index: int, count: int) -> Batch:
-        """Some that follow each other, in one piece."""
-        start = index * self.batch_size
-        stop = min(start + count * self.batch_size, len(self.cache))
-        rows = np.arange(start, stop)
-        epoch = self._which()[0]
-        if self.shuffle:
-            rows = self._rows_of(epoch)[rows]
-        features, labels = self.cache.rows(rows, epoch % self.cache.num_views)
-        return (features,) if labels is None else (features, labels)
-
     def _which(self) -> tuple[int, ...]:
         """What the rows of a batch follow from."""
         epoch = max(self.epoch - 1, 0)
         return epoch, self.batch_size, self.shuffle, self.seed
+
+    def _read(self, index: int, count: int) -> list[tuple[np.ndarray, ...]]:
+        """Batches that follow each other, in one piece of memory."""
+        epoch, size, shuffle, _ = self._which()
+        stop = min((index + count) * size, len(self.cache))
+        rows = np.arange(index * size, stop)
+        if shuffle:
+            rows = self._rows_of(epoch)[rows]
+        arrays = self.cache.rows(rows, epoch % self.cache.num_views)
+        return [
+            tuple(a[start : start + size] for a in arrays if a is not None)
+            for start in range(0, len(rows), size)
+        ]
 
     def _rows_of(self, epoch: int) -> np.ndarray:
         known, order = self._order
@@ -104,16 +95,9 @@ def epoch_order(
 ) -> np.ndarray:
     """Every row once: shards in random order, a few mixed at a time."""
     rng = np.random.default_rng([seed, epoch])
-    shards = rng.permutation(-(-num_rows // rows_per_shard)) * rows_per_shard
-    mixed = [
-        rng.permutation(
-            np.concatenate(
-                [
-                    np.arange(start, min(start + rows_per_shard, num_rows))
-                    for start in shards[i : i + WINDOW]
-                ]
-            )
-        )
-        for i in range(0, len(shards), WINDOW)
-    ]
+    starts = rng.permutation(-(-num_rows // rows_per_shard)) * rows_per_shard
+    mixed = []
+    for i in range(0, len(starts), WINDOW):
+        rows = starts[i : i + WINDOW, None] + np.arange(rows_per_shard)
+        mixed.append(rng.permutation(rows[rows < num_rows]))
     return np.concatenate(mixed)

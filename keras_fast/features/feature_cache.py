@@ -1,4 +1,9 @@
-"""Features on the disk, as data for `fit()`."""
+"""Features on the disk, as data for `fit()`.
+
+The files of a cache are shards, some rows of one view each, and `complete`,
+which is written last. Each says which place of which cache it has: none can
+stand for another.
+"""
 
 import os
 from pathlib import Path
@@ -7,14 +12,26 @@ from typing import Any
 import numpy as np
 
 from keras_fast._checks import whole
-from keras_fast._files.io import CorruptFileError
+from keras_fast._files.array_file import MOST, read_array_file
+from keras_fast._files.io import CorruptFileError, FileVersionError, corrupt
 from keras_fast.features.feature_batches import FeatureBatches
-from keras_fast.features.manifest import read_manifest, shard_path
-from keras_fast.features.shards import load
 
-__all__ = ["FeatureCache"]
+__all__ = [
+    "COMPLETE",
+    "VERSION",
+    "FeatureCache",
+    "read_complete",
+    "read_shard",
+    "row_of",
+    "shard_path",
+]
 
-MOST_OPEN = 64  # shards; each takes a file handle
+VERSION = 2
+COMPLETE = "complete"
+MOST_OPEN = 32  # shards; each takes a file handle
+
+Place = tuple[int, int]  # view, number
+Arrays = dict[str, np.ndarray]  # "features" and, if there are any, "labels"
 
 
 class FeatureCache:
@@ -44,16 +61,21 @@ class FeatureCache:
 
     def __init__(self, directory: str | os.PathLike) -> None:
         self._directory = Path(directory)
-        self._manifest = read_manifest(self._directory)
-        damaged = self._manifest.damaged(self._directory)
-        if damaged or not self._manifest.complete:
-            why = ", ".join(damaged.values()) or "it is not finished"
-            raise CorruptFileError(
-                "The feature cache must be whole. Call `cache_features` with "
-                "what it was made of. Received: "
-                f"directory={str(directory)!r} ({why})"
-            )
-        self._open: dict[tuple[str, int, int], np.ndarray] = {}
+        self._facts = read_complete(self._directory)
+        self._open: dict[Place, Arrays] = {}
+        first = self._shard((0, 0))
+        self._row, self._rows_per_shard = row_of(first), len(first["features"])
+        starts = range(0, len(self), self.rows_per_shard)
+        for view in range(self.num_views):
+            for number, start in enumerate(starts):
+                shard = self._shard((view, number), check=True)
+                count = min(self.rows_per_shard, len(self) - start)
+                if (
+                    row_of(shard) != self._row
+                    or len(shard["features"]) != count
+                ):
+                    path = shard_path(self.directory, (view, number))
+                    raise corrupt(path, "it has other rows")
 
     @property
     def directory(self) -> Path:
@@ -63,25 +85,25 @@ class FeatureCache:
     @property
     def num_views(self) -> int:
         """Number of views of each row of data."""
-        return self._manifest.num_views
+        return self._facts["num_views"]
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """Shape of the features of one row."""
-        return self._manifest.features.shape
+        return self._row["features"][1]
 
     @property
     def feature_dtype(self) -> str:
         """Name of the features' dtype."""
-        return self._manifest.features.dtype
+        return self._row["features"][0]
 
     @property
     def rows_per_shard(self) -> int:
         """Rows in a file."""
-        return self._manifest.rows_per_shard
+        return self._rows_per_shard
 
     def __len__(self) -> int:
-        return self._manifest.num_rows
+        return self._facts["num_rows"]
 
     def __repr__(self) -> str:
         return (
@@ -121,8 +143,17 @@ class FeatureCache:
                 f"`view` must be below the number of views, {self.num_views}. "
                 f"Received: view={view}"
             )
-        arrays = [self._rows(kind, view, indices) for kind in self._kinds()]
-        return arrays[0], arrays[1] if len(arrays) == 2 else None
+        numbers, places = np.divmod(indices, self.rows_per_shard)
+        found = {
+            name: np.empty((len(indices), *shape), dtype)
+            for name, (dtype, shape) in self._row.items()
+        }
+        for number in np.unique(numbers):
+            here = numbers == number
+            shard = self._shard((view, int(number)))
+            for name, values in found.items():
+                values[here] = shard[name][places[here]]
+        return found["features"], found.get("labels")
 
     def arrays(self, view: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
         """All rows of a view in their order, in memory: features, labels."""
@@ -157,30 +188,78 @@ class FeatureCache:
             self, batch_size, bool(shuffle), whole("seed", seed, 0)
         )
 
-    def _kinds(self) -> list[str]:
-        return list(self._manifest.kinds)
-
-    def _rows(self, kind: str, view: int, indices: np.ndarray) -> np.ndarray:
-        numbers, places = np.divmod(indices, self.rows_per_shard)
-        found = np.unique(numbers)
-        if len(found) == 1:
-            return self._shard(kind, view, int(found[0]))[places]
-        rows = self._manifest.kinds[kind]
-        values = np.empty((len(indices), *rows.shape), rows.dtype)
-        for number in found:
-            here = numbers == number
-            shard = self._shard(kind, view, int(number))
-            values[here] = shard[places[here]]
-        return values
-
-    def _shard(self, kind: str, view: int, number: int) -> np.ndarray:
-        name = kind, view, number
-        shard = self._open.get(name)
+    def _shard(self, place: Place, *, check: bool = False) -> Arrays:
+        shard = None if check else self._open.get(place)
         if shard is None:
             if len(self._open) >= MOST_OPEN:
                 self._open.clear()
-            count, *_ = self._manifest.shards[view, number]
-            path = shard_path(self.directory, kind, (view, number))
-            rows = self._manifest.kinds[kind]
-            self._open[name] = shard = load(path, rows, count)
+            shard = read_shard(
+                self.directory, self._facts["key"], place, check=check
+            )
+            self._open[place] = shard
         return shard
+
+
+def read_complete(folder: Path) -> dict[str, Any]:
+    """`key`, `num_views` and `num_rows` (of one view) of a complete cache.
+
+    Raises:
+        CorruptFileError: It is not complete, or this is not what was written.
+        FileVersionError: Another version of the library wrote it.
+        FileNotFoundError: There is none.
+    """
+    path = folder / COMPLETE
+    if folder.exists() and not os.path.lexists(path):
+        raise CorruptFileError(
+            "The feature cache must be whole. Call `cache_features` with what "
+            f"it was made of. Received: directory={str(folder)!r} (it is not "
+            "finished)"
+        )
+    _, facts = read_array_file(path, mapped=True)
+    if facts.pop("version", None) != VERSION:
+        raise FileVersionError(
+            f"The feature cache must be of version {VERSION}. Open it with the "
+            "version of keras_fast that wrote it, or remove its folder. "
+            f"Received: directory={str(folder)!r}"
+        )
+    counts = [facts.get("num_views"), facts.get("num_rows")]
+    if "key" not in facts or not all(
+        type(n) is int and 0 < n < MOST for n in counts
+    ):
+        raise corrupt(path, "it counts no rows")
+    return facts
+
+
+def shard_path(folder: Path, place: Place) -> Path:
+    """Where a shard is."""
+    view, number = place
+    return folder / f"features-{view:02d}-{number:06d}"
+
+
+def read_shard(
+    folder: Path, key: str, place: Place, *, check: bool = True
+) -> Arrays:
+    """Rows of one view, left on the disk.
+
+    Raises:
+        CorruptFileError: They are not those that were written there.
+    """
+    path = shard_path(folder, place)
+    try:
+        arrays, note = read_array_file(path, mapped=True, check=check)
+    except OSError as error:
+        raise corrupt(path, str(error.strerror)) from error
+    counts = {array.shape[:1] for array in arrays.values()}
+    if (
+        note != {"key": key, "place": [*place]}
+        or [*arrays] not in (["features"], ["features", "labels"])
+        or len(counts) != 1
+        or counts <= {(), (0,)}
+    ):
+        raise corrupt(path, "it is another's")
+    return arrays
+
+
+def row_of(arrays: Arrays) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtype and shape of one row."""
+    return {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}

@@ -12,8 +12,13 @@ import numpy as np
 from keras_fast._files.io import to_json
 from keras_fast._keras.layer_state import assets_digest
 from keras_fast._keras.layers import layers_of
-from keras_fast.features.batches import as_batch, batches, is_arrays, to_numpy
-from keras_fast.features.build import Batch
+from keras_fast.features.batches import (
+    Batch,
+    as_batch,
+    batches,
+    is_arrays,
+    to_numpy,
+)
 
 __all__ = ["batch_digest", "body_fingerprint", "data_fingerprint"]
 
@@ -71,17 +76,11 @@ def _add(digest: Any, array: np.ndarray) -> None:
             "`x` and `y` must be numbers. Convert them first. Received: "
             f"dtype={array.dtype}"
         )
-    rows = max(1, BLOCK // max(1, array[:1].nbytes)) if array.ndim else 1
-    for part in _parts(array, rows):
-        digest.update(np.ascontiguousarray(part).reshape(-1).view("uint8"))
-
-
-def _parts(array: np.ndarray, rows: int) -> Iterator[np.ndarray]:
-    if not array.ndim:
-        yield array
-        return
+    array = np.atleast_1d(array)
+    rows = max(1, BLOCK // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
-        yield array[start : start + rows]
+        part = np.ascontiguousarray(array[start : start + rows])
+        digest.update(part.reshape(-1).view("uint8"))
 
 
 def _config(body: keras.Model) -> Any:

@@ -2,52 +2,23 @@ import ast
 import errno
 import os
 import signal
-import warnings
 
 import pytest
+from faults import exit_status, fail_at, fork, needs_fork, wait
 from test_architecture import PATHS
 
 from keras_fast._files import io as _io
 from keras_fast._files.io import (
-    CorruptFileError,
-    crc32,
     discard_unfinished,
     lock,
-    parse_json,
-    read_bytes,
     to_json,
     write_file,
 )
 
 pytestmark = pytest.mark.once
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 OLD, NEW = b"old" * 5, [b"new" * 7, memoryview(b"!" * 3)]
 WHOLE = b"".join(NEW)
-
-
-def primitives(names=("open", "write", "fsync", "replace", "posix_fallocate")):
-    return [name for name in names if hasattr(os, name)]
-
-
-def fail_at(monkeypatch, call, fail):
-    """Let the k-th call of the system fail; returns how many there were."""
-    calls = []
-
-    def watched(name):
-        original = getattr(os, name)
-
-        def primitive(*args, **kwargs):
-            calls.append(name)
-            if len(calls) == call:
-                fail()
-            return original(*args, **kwargs)
-
-        return primitive
-
-    for name in primitives():
-        monkeypatch.setattr(_io.os, name, watched(name))
-    return calls
 
 
 @pytest.fixture
@@ -63,8 +34,8 @@ def num_calls(monkeypatch, path):
         calls = fail_at(context, 0, None)
         write_file(path, NEW, len(WHOLE))
         path.write_bytes(OLD)
-    # Open, two chunks, the file, its new name, the folder, and its room.
-    assert len(calls) == 8
+    # Open, two chunks, the file, its new name, the folder.
+    assert len(calls) == 7
     return len(calls)
 
 
@@ -72,19 +43,6 @@ def test_write_file(path):
     write_file(path, NEW, len(WHOLE))
     assert path.read_bytes() == WHOLE
     assert os.listdir(path.parent) == ["file"]
-
-
-def exit_status(function, *arguments):
-    """Run in a process of its own: a fork, for the speed of it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it has threads
-        process = os.fork()
-    if not process:
-        try:
-            function(*arguments)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def write_killed(path, call):
@@ -152,15 +110,6 @@ def test_a_name_in_use_is_tried_five_times(monkeypatch, path):
     assert {old.parent for old in tries} == {path.parent}
 
 
-def test_no_room_on_file_systems_that_cannot_tell(monkeypatch, path):
-    def refuse(*args):
-        raise OSError(errno.EOPNOTSUPP, "not supported")
-
-    monkeypatch.setattr(_io.os, "posix_fallocate", refuse, raising=False)
-    write_file(path, NEW, len(WHOLE))
-    assert path.read_bytes() == WHOLE
-
-
 def test_a_failing_writer_leaves_the_old(path):
     def chunks():
         yield b"new"
@@ -191,58 +140,26 @@ def test_discard_unfinished_leaves_other_files(path):
     assert all(other.exists() for other in others)
 
 
-def test_crc32_is_that_of_the_whole(tmp_path):
-    (tmp_path / "file").write_bytes(b"123456789" * 1)
-    assert crc32(tmp_path / "file") == 0xCBF43926  # the check value of CRC-32
-
-
-def test_read_bytes_reads_no_more_than_the_limit(path):
-    assert read_bytes(path, len(OLD)) == OLD
-    with pytest.raises(CorruptFileError, match="has more than 14 bytes"):
-        read_bytes(path, len(OLD) - 1)
-
-
-def test_json_there_and_back():
-    value = {"b": [1, 2.5, None], "a": {"ä": True}}
-    assert parse_json(to_json(value), "file") == value
-    assert to_json({"b": 1, "a": 2}) == b'{"a":2,"b":1}'
+def test_json_is_always_the_same():
+    assert to_json({"b": [1, None], "a": {"ä": True}}) == (
+        b'{"a":{"\\u00e4":true},"b":[1,null]}'
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"a": float("nan")})
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b'{"a": NaN}',
-        b'{"a": -Infinity}',
-        b'{"a": 1, "a": 2}',
-        b"[" * 100_000,
-        b'{"a": ' + b"1" * 100_000 + b"}",
-        b"\xff{}",
-        b"[1]",
-        b"",
-        b'{"a": 1',
-    ],
-    ids=lambda content: repr(content[:12]),
-)
-def test_parse_json_refuses(content):
-    with pytest.raises(CorruptFileError, match="Received: path='file'"):
-        parse_json(content, "file")
+def hold(path, ready):
+    with lock(path):
+        os.write(ready, b".")
+        signal.pause()
 
 
 @needs_fork
 def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path):
-    path = tmp_path / "lock"
-    inside, waited = tmp_path / "inside", []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it has threads
-        other = os.fork()
-    if not other:
-        with lock(path):
-            inside.touch()
-            signal.pause()
-    while not inside.exists():
-        os.sched_yield()
+    path, waited = tmp_path / "lock", []
+    told, ready = os.pipe()
+    other = fork(hold, path, ready)
+    os.read(told, 1)
 
     def kill():
         waited.append(True)
@@ -250,7 +167,7 @@ def test_one_process_at_a_time_and_a_killed_one_lets_go(tmp_path):
 
     with lock(path, on_wait=kill):
         assert waited == [True]
-    os.waitpid(other, 0)
+    assert wait(other) == -signal.SIGKILL
     with lock(path, on_wait=lambda: pytest.fail("it was let go")):
         pass
 

@@ -1,22 +1,18 @@
 """A feature cache built by NumPy alone, in processes that may be killed."""
 
 import hashlib
-import os
 import signal
-import warnings
 
 import numpy as np
 import pytest
+from faults import fail_at
 
-from keras_fast._files import io as _io
-from keras_fast.features.build import Batch, build
-from keras_fast.features.feature_cache import FeatureCache
-from keras_fast.features.manifest import read_manifest
+from keras_fast.features.batches import Batch
+from keras_fast.features.build import build
+from keras_fast.features.feature_cache import FeatureCache, shard_path
 
 ROWS, WIDTH, BATCH = 40, 8, 6
 PER_SHARD = 4
-PRIMITIVES = ("open", "write", "fsync", "replace", "posix_fallocate")
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 def inputs(rows=ROWS, width=WIDTH):
@@ -40,9 +36,8 @@ def batches(x, y, size=BATCH):
 
 def small_shards(patch, rows=PER_SHARD, width=WIDTH):
     """Shards of a few rows, so that little data make many."""
-    patch.setattr(
-        "keras_fast.features.build.MOST_BYTES", 4096 + rows * width * 4
-    )
+    size = rows * (width * 4 + 8)
+    patch.setattr("keras_fast.features.build.MOST_BYTES", size)
 
 
 def make(folder, x=None, extract=body, size=BATCH, views=1, key="key"):
@@ -62,52 +57,10 @@ def digest(folder):
     return found.hexdigest()
 
 
-def fork(function, *arguments):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it has threads
-        process = os.fork()
-    if process:
-        return process
-    try:
-        function(*arguments)
-        os._exit(0)
-    finally:
-        os._exit(1)
-
-
-def exit_status(function, *arguments):
-    return wait(fork(function, *arguments))
-
-
-def wait(process):
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-
-
 def die_after(seconds):
     """The system ends this process then, wherever it is."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def fail_at(patch, call, fail):
-    """Let the k-th call of the system fail; returns how many there were."""
-    calls = []
-
-    def watched(original):
-        def primitive(*args, **kwargs):
-            if str(args[0]).endswith("lock"):  # is no file of the cache's
-                return original(*args, **kwargs)
-            calls.append(original)
-            if len(calls) == call:
-                fail()
-            return original(*args, **kwargs)
-
-        return primitive
-
-    for name in PRIMITIVES:
-        if hasattr(os, name):
-            patch.setattr(_io.os, name, watched(getattr(os, name)))
-    return calls
 
 
 def count_calls(folder):
@@ -127,13 +80,10 @@ class Counter:
 
 
 def whole_rows(folder):
-    """Rows in the shards that the manifest knows."""
-    try:
-        shards = read_manifest(folder).shards
-    except FileNotFoundError:
-        return set()
+    """Rows of the first view in the shards that are there."""
     return {
         number * PER_SHARD + i
-        for (_, number), (count, *_) in shards.items()
-        for i in range(count)
+        for number in range(ROWS // PER_SHARD)
+        if shard_path(folder, (0, number)).exists()
+        for i in range(PER_SHARD)
     }

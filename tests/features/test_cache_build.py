@@ -38,7 +38,7 @@ def test_the_batch_size_changes_nothing(tmp_path, clean):
 )
 def test_other_rows_under_the_same_key(tmp_path, change, words):
     make(tmp_path)
-    (tmp_path / "features-00-000001.npy").unlink()
+    (tmp_path / "features-00-000001").unlink()
     with (
         warnings.catch_warnings(),
         pytest.raises(ValueError, match=words),
@@ -46,7 +46,7 @@ def test_other_rows_under_the_same_key(tmp_path, change, words):
         warnings.simplefilter("ignore")
         x = change(inputs())
         if not len(x):
-            (tmp_path / "manifest.json").unlink()
+            (tmp_path / "complete").unlink()
         make(tmp_path, x=x)
 
 

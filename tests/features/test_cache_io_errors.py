@@ -8,17 +8,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from harness import (
-    ROWS,
-    count_calls,
-    digest,
-    exit_status,
-    fail_at,
-    inputs,
-    make,
-    needs_fork,
-    small_shards,
-)
+from faults import exit_status, fail_at, needs_fork
+from harness import ROWS, count_calls, digest, inputs, make, small_shards
 
 from keras_fast import FeatureCache
 from keras_fast._files import io as _io
@@ -72,7 +63,7 @@ def build_with_no_room(folder):
         make(folder)
     except OSError as error:
         assert error.errno == errno.EFBIG
-        assert "must be written whole, 256 bytes" in str(error)
+        assert "must be written whole, " in str(error)
         os._exit(3)
 
 

@@ -173,7 +173,7 @@ def test_data_that_differ_are_found(tmp_path, second):
         folder(tmp_path, x=Loader(X, second), y=None)
     # Nothing of it passes for whole.
     [name] = os.listdir(tmp_path)
-    assert "manifest.json" not in os.listdir(tmp_path / name)
+    assert "complete" not in os.listdir(tmp_path / name)
 
 
 class Mine(layers.Layer):
@@ -237,7 +237,7 @@ BAD = {
     "labels apart": ({"x": Loader()}, "`y` must be None unless"),
     "no data": ({"x": None, "y": None}, "data as `fit\\(\\)` takes them"),
     "empty": ({"x": X[:0], "y": Y[:0]}, "at least one row"),
-    "no batch": ({"x": Labels(), "y": None}, "Received: "),
+    "no inputs": ({"x": Labels(), "y": None}, "`\\(x, y\\)`"),
     "lengths": ({"y": Y[:5]}, "the same number of rows"),
     "no rows": ({"y": np.float32(1)}, "the same number of rows"),
     "weights": ({"x": Labels(X, Y, Y), "y": None}, "weights of samples"),

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from faults import exit_status, fail_at, fork, needs_fork, wait
 from harness import (
     BATCH,
     PER_SHARD,
@@ -16,14 +17,9 @@ from harness import (
     count_calls,
     die_after,
     digest,
-    exit_status,
-    fail_at,
-    fork,
     inputs,
     make,
-    needs_fork,
     small_shards,
-    wait,
     whole_rows,
 )
 
