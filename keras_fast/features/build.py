@@ -27,7 +27,7 @@ from keras_fast.features.feature_cache import (
 
 __all__ = ["build"]
 
-MOST_BYTES = 64 << 20  # of the rows in a shard
+MOST_BYTES = 64 << 20  # of the rows in a shard, if one is not more
 
 Extract = Callable[[Any], np.ndarray]
 
@@ -60,12 +60,8 @@ def build(
             for batch in batches:
                 stop = writer.take(batch, view, stop, extract)
             writer.end_view(view, stop)
-        facts = {
-            "key": key,
-            "num_views": num_views,
-            "num_rows": writer.num_rows,
-        }
-        facts["version"] = VERSION
+        facts = {"version": VERSION, "key": key, "num_views": num_views}
+        facts |= {"num_rows": writer.num_rows}
         write_array_file(folder / COMPLETE, {}, facts)
 
 
@@ -122,18 +118,13 @@ class _Writer:
                 "`x` must have at least one row. Check the length of the "
                 "data. Received: x of no row"
             )
-        most = self.rows_per_shard
-        places = [(view, i) for i in range(-(-stop // most))]
+        number = -(-stop // self.rows_per_shard)
         known = self.num_rows or stop
         if self.pending and known == stop:
-            self._write(places[-1])
-        self.pending = []
-        right = [min(most, stop - i * most) for _, i in places]
-        if (
-            known != stop
-            or [self.counts[place] for place in places] != right
-            or shard_path(self.folder, (view, len(places))).exists()
-        ):
+            self._write((view, number - 1))
+        there = sum(self.counts.get((view, i), 0) for i in range(number))
+        beyond = shard_path(self.folder, (view, number)).exists()
+        if not known == stop == there or beyond:
             raise ValueError(
                 "`x` must have the same rows each time it is passed over. "
                 "For other data pass another `key`. Received: "
@@ -185,12 +176,7 @@ class _Writer:
             )
         self.row = row
         size = sum(np.dtype(d).itemsize * math.prod(s) for d, s in row.values())
-        self.rows_per_shard = MOST_BYTES // max(size, 1)
-        if not self.rows_per_shard:
-            raise ValueError(
-                f"A row of features must fit into a file of {MOST_BYTES} "
-                f"bytes. Pool them. Received: {size} bytes a row"
-            )
+        self.rows_per_shard = max(1, MOST_BYTES // max(size, 1))
 
     def _write(self, place: Place) -> None:
         arrays = {

@@ -1,13 +1,13 @@
 """Run a frozen body once, and train its head on what it said."""
 
 import hashlib
+import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
-import numpy as np
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import verbosity, whole
@@ -107,29 +107,13 @@ def cache_features(
     try:
         return FeatureCache(folder)
     except (CorruptFileError, FileNotFoundError):
-        digests = content if isinstance(content, list) else None
-        number = _number(x, batch_size, digests)
         passes = (
-            _compared(
-                counted(batches(x, y, batch_size), number, verbose), digests
-            )
-            for _ in range(num_views)
+            _pass(x, y, batch_size, content, verbose) for _ in range(num_views)
         )
-        build(folder, name, passes, num_views, _extract(body, num_views))
+        # As in training, random layers are at work in each of several views.
+        runs = body if num_views == 1 else _AsInTraining(body)
+        build(folder, name, passes, num_views, runs.predict_on_batch)
     return FeatureCache(folder)
-
-
-def _number(x: Any, batch_size: int, digests: list[str] | None) -> int | None:
-    """Batches in a view, None if unknown."""
-    if is_arrays(x):
-        return -(-len(keras.tree.flatten(x)[0]) // batch_size)
-    return None if digests is None else len(digests)
-
-
-def _extract(body: keras.Model, num_views: int) -> Callable[[Any], np.ndarray]:
-    if num_views == 1:
-        return body.predict_on_batch
-    return _AsInTraining(body).predict_on_batch
 
 
 class _AsInTraining(keras.Model):
@@ -143,20 +127,27 @@ class _AsInTraining(keras.Model):
         return self.body(inputs, training=True)
 
 
-def _compared(
-    given: Iterator[Batch], digests: list[str] | None
+def _pass(
+    x: Any, y: Any, batch_size: int, content: Any, verbose: Any
 ) -> Iterator[Batch]:
-    """Batches that are what they were when they were hashed."""
-    if digests is None:
-        yield from given
-        return
-    count = 0
-    for count, batch in enumerate(given, start=1):
-        if count > len(digests) or batch_digest(batch) != digests[count - 1]:
-            _differs(count)
+    """The batches once, the same as when they were hashed."""
+    number = len(content) if isinstance(content, list) else None
+    if is_arrays(x):
+        number = -(-len(keras.tree.flatten(x)[0]) // batch_size)
+    given = counted(batches(x, y, batch_size), number, verbose)
+    return _compared(given, content) if isinstance(content, list) else given
+
+
+def _compared(given: Iterator[Batch], digests: list[str]) -> Iterator[Batch]:
+    pairs = itertools.zip_longest(given, digests)
+    for number, (batch, digest) in enumerate(pairs, start=1):
+        if batch is None or batch_digest(batch) != digest:
+            raise ValueError(
+                "`x` must give the same batches each time. Take out the "
+                "shuffling, or pass a `key` that stands for the data. "
+                f"Received: batch {number} differs from what it was"
+            )
         yield batch
-    if count != len(digests):
-        _differs(count)
 
 
 def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
@@ -211,11 +202,3 @@ def _check_body(body: keras.Model, num_views: int) -> None:
             f"body={body.name} with {len(body.trainable_variables)} variables "
             "that train"
         )
-
-
-def _differs(number: int) -> NoReturn:
-    raise ValueError(
-        "`x` must give the same batches each time. Take out the shuffling, or "
-        "pass a `key` that stands for the data. Received: batch "
-        f"{number} differs from what it was"
-    )

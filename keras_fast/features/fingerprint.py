@@ -24,6 +24,7 @@ __all__ = ["batch_digest", "body_fingerprint", "data_fingerprint"]
 
 # Their code is known by their version.
 KNOWN = ("keras", "keras_cv", "keras_fast", "keras_hub")
+NAMES = ("name", "keras_history", "input_layers", "output_layers")
 BLOCK = 64 << 20  # bytes
 
 
@@ -91,34 +92,26 @@ def _config(body: keras.Model) -> Any:
     return [config["class_name"], config["config"]]
 
 
-def _without_names(value: Any, names: dict[str, int]) -> Any:
+def _without_names(
+    value: Any, numbers: dict[str, int], is_name: bool = False
+) -> Any:
     """Layers by number: Keras gives each new one another name.
 
     Nor does it matter which of them would train.
     """
+    if isinstance(value, str) and is_name:
+        return numbers.setdefault(value, len(numbers))
     if isinstance(value, list):
-        return [_without_names(each, names) for each in value]
+        return [_without_names(each, numbers, is_name) for each in value]
     if not isinstance(value, dict):
         return value
     if str(value.get("class_name")).endswith("DTypePolicy"):
         return value  # whose name is what it is
     return {
-        key: _numbered(each, names)
-        if key in ("name", "keras_history", "input_layers", "output_layers")
-        else _without_names(each, names)
+        key: _without_names(each, numbers, is_name or key in NAMES)
         for key, each in value.items()
         if key != "trainable"
     }
-
-
-def _numbered(value: Any, names: dict[str, int]) -> Any:
-    if isinstance(value, str):
-        return names.setdefault(value, len(names))
-    if isinstance(value, dict):
-        return {key: _numbered(each, names) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_numbered(each, names) for each in value]
-    return value
 
 
 def _packages(body: keras.Model) -> set[str]:
