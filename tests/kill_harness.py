@@ -108,11 +108,9 @@ def run(number, kills, save_freq, rng, wanted):
     return {"exact": exact, "lost": max(lost), "ends": ends, "left": left}
 
 
-def runs(trial, rng):
+def runs(trial, rng, wanted):
     name, count, kills, save_freq = trial.split(":")
     save_freq = save_freq if save_freq == "epoch" else int(save_freq)
-    with tempfile.TemporaryDirectory() as folder:
-        wanted, _ = finish(os.path.join(folder, "save"), save_freq)
     for _ in range(int(count)):
         with contextlib.suppress(ValueError):  # it did not come to its end
             number = getattr(signal, name)
@@ -122,7 +120,10 @@ def runs(trial, rng):
 def main():
     seed, *trials = sys.argv[1:]
     rng = random.Random(int(seed))
-    print(json.dumps({trial: list(runs(trial, rng)) for trial in trials}))
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, _ = finish(os.path.join(folder, "save"), "epoch")
+    found = {trial: list(runs(trial, rng, wanted)) for trial in trials}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 # With a save an epoch it is the signal that saves.
-DEFAULT = ["SIGKILL:5:4:2", "SIGTERM:1:5:epoch", "SIGINT:1:5:epoch"]
+DEFAULT = ["SIGKILL:1:20:2", "SIGTERM:1:5:epoch", "SIGINT:1:5:epoch"]
 FULL = ["SIGKILL:40:5:2"]
 
 pytestmark = [pytest.mark.crash, pytest.mark.tensorflow_only]

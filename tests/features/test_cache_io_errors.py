@@ -42,7 +42,7 @@ def fail_with(folder, number, calls):
 
 @pytest.mark.parametrize("number", ERRORS)
 def test_an_error_at_some_calls(tmp_path, clean, number):
-    calls = range(1, count_calls(tmp_path / "counted") + 1, 20)
+    calls = range(1, count_calls(tmp_path / "counted") + 1, 8)
     assert {*fail_with(tmp_path, number, calls)} == {clean}
 
 
@@ -95,7 +95,7 @@ def disk(tmp_path):
 
 
 def test_a_disk_that_is_full(disk, tmp_path, monkeypatch):
-    # It takes 124 KB; there is room for 16 to 88.
+    # It takes 104 KB; there is room for 16 to 88.
     small_shards(monkeypatch, rows=4, width=1024)
     x = inputs(20, 1024)
     make(tmp_path / "clean", x=x)

@@ -65,7 +65,7 @@ def kill_at(folder, calls, clean):
 
 def test_a_kill_at_some_calls(tmp_path, clean):
     number = count_calls(tmp_path / "counted")
-    seen = kill_at(tmp_path, range(1, number + 1, 24), clean)
+    seen = kill_at(tmp_path, range(1, number + 1, 8), clean)
     assert min(seen) == 0 and max(seen) > ROWS // 2
 
 
