@@ -63,18 +63,19 @@ class FeatureCache:
         self._directory = Path(directory)
         self._facts = read_complete(self._directory)
         self._open: dict[Place, Arrays] = {}
-        first = self._shard((0, 0))
+        first = self._shard((0, 0), check=True)
         self._row, self._rows_per_shard = row_of(first), len(first["features"])
         starts = range(0, len(self), self.rows_per_shard)
         for view in range(self.num_views):
             for number, start in enumerate(starts):
-                shard = self._shard((view, number), check=True)
+                place = view, number
+                shard = self._shard(place, check=True) if any(place) else first
                 count = min(self.rows_per_shard, len(self) - start)
-                if (
-                    row_of(shard) != self._row
-                    or len(shard["features"]) != count
+                if (row_of(shard), len(shard["features"])) != (
+                    self._row,
+                    count,
                 ):
-                    path = shard_path(self.directory, (view, number))
+                    path = shard_path(self.directory, place)
                     raise corrupt(path, "it has other rows")
 
     @property

@@ -95,7 +95,11 @@ def empty(path):
     path.write_bytes(b"")
 
 
-WAYS = [cut, extend, empty, link, pipe]
+def version(path):
+    path.write_bytes(path.read_bytes().replace(b"arrays 1", b"arrays 3"))
+
+
+WAYS = [cut, extend, empty, version, link, pipe]
 
 
 @pytest.mark.parametrize("way", [*WAYS, os.unlink, swap, copy])

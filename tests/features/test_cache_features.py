@@ -174,9 +174,10 @@ def test_a_seed_makes_a_fit_repeatable(tmp_path, body):
         head.fit(data, epochs=2, shuffle=False, verbose=0)
         return weights(head)
 
-    right = fitted(seed=1)
+    # Before its first fit Keras may begin an epoch, to build the metrics.
+    another, right = fitted(seed=2), fitted(seed=1)
     np.testing.assert_array_equal(right, fitted(seed=1, set_seed=5))
-    assert distance(right, fitted(seed=2)) > 0
+    assert distance(right, another) > 0
     orders = []
     for _ in range(2):
         keras.utils.set_random_seed(3)
