@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ml_dtypes  # noqa: F401  makes NumPy know bfloat16
@@ -60,16 +60,11 @@ def write_array_file(
     # Numbers are read faster where they begin at a multiple of their size.
     header += b" " * (-(START + len(header)) % 64)
     start = MAGIC + len(header).to_bytes(8, "little") + header
-
-    def chunks() -> Iterator[bytes | memoryview]:
-        checksum = 0
-        for chunk in (start, *map(_bytes, arrays.values())):
-            checksum = zlib.crc32(chunk, checksum)
-            yield chunk
-        yield checksum.to_bytes(4, "little")
-
-    size = len(start) + sum(array.nbytes for array in arrays.values()) + 4
-    write_file(path, chunks(), size)
+    chunks = [start, *map(_bytes, arrays.values())]
+    checksum = 0
+    for chunk in chunks:
+        checksum = zlib.crc32(chunk, checksum)
+    write_file(path, [*chunks, checksum.to_bytes(4, "little")])
 
 
 def read_array_file(

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,13 @@ def corrupt(path: str | os.PathLike, why: str) -> CorruptFileError:
 
 
 def write_file(
-    path: str | os.PathLike, chunks: Iterable[bytes | memoryview], size: int
+    path: str | os.PathLike, chunks: Sequence[bytes | memoryview]
 ) -> None:
     """Write a file, or leave the old one as it is.
 
     Args:
         path: Where. The folder must exist.
         chunks: The content, in pieces.
-        size: Bytes in all of them.
 
     Raises:
         OSError: It could not be written; the message says how much room it
@@ -83,7 +82,7 @@ def write_file(
             raise
         raise OSError(
             error.errno,
-            f"The file must be written whole, {size} bytes: "
+            f"The file must be written whole, {sum(map(len, chunks))} bytes: "
             f"{error.strerror}. Make room or allow it. "
             f"Received: path={str(path)!r}",
         ) from error
@@ -146,12 +145,12 @@ def _prefix(path: Path) -> str:
     return f".{zlib.crc32(path.name.encode()):08x}."
 
 
-def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+def _write(path: Path, chunks: Sequence[bytes | memoryview]) -> None:
     flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags, 0o666)
     try:
         for chunk in chunks:
-            left = memoryview(chunk).cast("B")
+            left = memoryview(chunk)
             while left:
                 left = left[os.write(handle, left) :]
         os.fsync(handle)

@@ -61,15 +61,18 @@ class FeatureCache:
 
     def __init__(self, directory: str | os.PathLike) -> None:
         self._directory = Path(directory)
-        self._facts = read_complete(self._directory)
+        facts = read_complete(self._directory)
+        self._key, self._num_views = facts["key"], facts["num_views"]
+        self._num_rows = facts["num_rows"]
         self._open: dict[Place, Arrays] = {}
-        first = self._shard((0, 0), check=True)
+        first = read_shard(self.directory, self._key, (0, 0))
         self._row, self._rows_per_shard = row_of(first), len(first["features"])
         starts = range(0, len(self), self.rows_per_shard)
         for view in range(self.num_views):
             for number, start in enumerate(starts):
-                place = view, number
-                shard = self._shard(place, check=True) if any(place) else first
+                place, shard = (view, number), first
+                if place != (0, 0):
+                    shard = read_shard(self.directory, self._key, place)
                 count = min(self.rows_per_shard, len(self) - start)
                 if (row_of(shard), len(shard["features"])) != (
                     self._row,
@@ -86,7 +89,7 @@ class FeatureCache:
     @property
     def num_views(self) -> int:
         """Number of views of each row of data."""
-        return self._facts["num_views"]
+        return self._num_views
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -104,7 +107,7 @@ class FeatureCache:
         return self._rows_per_shard
 
     def __len__(self) -> int:
-        return self._facts["num_rows"]
+        return self._num_rows
 
     def __repr__(self) -> str:
         return (
@@ -189,14 +192,12 @@ class FeatureCache:
             self, batch_size, bool(shuffle), whole("seed", seed, 0)
         )
 
-    def _shard(self, place: Place, *, check: bool = False) -> Arrays:
-        shard = None if check else self._open.get(place)
+    def _shard(self, place: Place) -> Arrays:
+        shard = self._open.get(place)
         if shard is None:
             if len(self._open) >= MOST_OPEN:
                 self._open.clear()
-            shard = read_shard(
-                self.directory, self._facts["key"], place, check=check
-            )
+            shard = read_shard(self.directory, self._key, place, check=False)
             self._open[place] = shard
         return shard
 

@@ -32,7 +32,7 @@ def path(tmp_path):
 def num_calls(monkeypatch, path):
     with monkeypatch.context() as context:
         calls = fail_at(context, 0, None)
-        write_file(path, NEW, len(WHOLE))
+        write_file(path, NEW)
         path.write_bytes(OLD)
     # Open, two chunks, the file, its new name, the folder.
     assert len(calls) == 7
@@ -40,7 +40,7 @@ def num_calls(monkeypatch, path):
 
 
 def test_write_file(path):
-    write_file(path, NEW, len(WHOLE))
+    write_file(path, NEW)
     assert path.read_bytes() == WHOLE
     assert os.listdir(path.parent) == ["file"]
 
@@ -48,7 +48,7 @@ def test_write_file(path):
 def write_killed(path, call):
     with pytest.MonkeyPatch.context() as patch:
         fail_at(patch, call, lambda: os._exit(9))
-        write_file(path, NEW, len(WHOLE))
+        write_file(path, NEW)
 
 
 @needs_fork
@@ -81,7 +81,7 @@ def test_an_error_at_any_call_says_what_is_needed(
         with monkeypatch.context() as context:
             fail_at(context, call, fail)
             try:
-                write_file(path, NEW, len(WHOLE))
+                write_file(path, NEW)
             except OSError as error:
                 refused += 1
                 assert error.errno == number
@@ -103,20 +103,20 @@ def test_a_name_in_use_is_tried_five_times(monkeypatch, path):
     monkeypatch.setattr(_io.os, "replace", replace)
     monkeypatch.setattr(_io.time, "sleep", waits.append)
     with pytest.raises(PermissionError, match="in use"):
-        write_file(path, NEW, len(WHOLE))
+        write_file(path, NEW)
     assert (len(tries), len(waits)) == (5, 4)
     assert path.read_bytes() == OLD
     # Beside the file, never on another device.
     assert {old.parent for old in tries} == {path.parent}
 
 
-def test_a_failing_writer_leaves_the_old(path):
-    def chunks():
-        yield b"new"
+def test_an_interrupted_writer_leaves_the_old(monkeypatch, path):
+    def interrupt():
         raise KeyboardInterrupt
 
+    fail_at(monkeypatch, 3, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_file(path, chunks(), 100)
+        write_file(path, NEW)
     assert path.read_bytes() == OLD
     assert os.listdir(path.parent) == ["file"]
 
@@ -124,10 +124,10 @@ def test_a_failing_writer_leaves_the_old(path):
 def test_names_of_any_length_and_letters(tmp_path):
     path = tmp_path / "ä b" / ("x" * 255)
     path.parent.mkdir()
-    write_file(path, [b"1"], 1)
+    write_file(path, [b"1"])
     assert path.read_bytes() == b"1"
     with pytest.raises(OSError, match="must be written whole"):
-        write_file(path.with_name("x" * 256), [b"1"], 1)
+        write_file(path.with_name("x" * 256), [b"1"])
 
 
 def test_discard_unfinished_leaves_other_files(path):

@@ -4,22 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
-from harness import ROWS, body, digest, inputs, labels, make, whole_rows
+from harness import ROWS, body, digest, inputs, labels, make
 
 pytestmark = pytest.mark.usefixtures("small_cache")
-
-
-def test_what_is_built_is_read(tmp_path):
-    cache = make(tmp_path / "new" / "cache")
-    features, found = cache.arrays()
-    np.testing.assert_array_equal(features, body(inputs()))
-    np.testing.assert_array_equal(found, labels(inputs()))
-    assert len(cache) == ROWS and len(whole_rows(cache.directory)) == ROWS
-
-
-def test_a_second_build_computes_nothing(tmp_path):
-    make(tmp_path)
-    make(tmp_path, extract=lambda x: pytest.fail("it is there"))
 
 
 def test_the_batch_size_changes_nothing(tmp_path, clean):
