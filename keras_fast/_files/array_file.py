@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_dtypes  # noqa: F401  makes NumPy know bfloat16
@@ -42,29 +42,36 @@ DTYPES = {
 
 def write_array_file(
     path: str | os.PathLike,
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | Sequence[np.ndarray]],
     note: Mapping[str, Any],
 ) -> None:
     """Write arrays and a note, whole or not at all.
 
     Args:
         path: Where. The folder must exist.
-        arrays: Arrays by name, of any shape, in their order.
+        arrays: Arrays by name, of any shape, in their order. One may be given
+            in parts, of some rows each.
         note: What else there is to say, as JSON has it.
 
     Raises:
         OSError: See `write_file`.
     """
-    forms = [(name, a.dtype.name, a.shape) for name, a in arrays.items()]
+    forms, chunks = [], []
+    for name, given in arrays.items():
+        parts = [given] if isinstance(given, np.ndarray) else given
+        shape = parts[0].shape
+        if len(parts) > 1:
+            shape = (sum(map(len, parts)), *shape[1:])
+        forms.append((name, parts[0].dtype.name, shape))
+        chunks += map(_bytes, parts)
     header = to_json({"arrays": forms, "note": dict(note)})
     # Numbers are read faster where they begin at a multiple of their size.
     header += b" " * (-(START + len(header)) % 64)
     start = MAGIC + len(header).to_bytes(8, "little") + header
-    chunks = [start, *map(_bytes, arrays.values())]
-    checksum = 0
+    checksum = zlib.crc32(start)
     for chunk in chunks:
         checksum = zlib.crc32(chunk, checksum)
-    write_file(path, [*chunks, checksum.to_bytes(4, "little")])
+    write_file(path, [start, *chunks, checksum.to_bytes(4, "little")])
 
 
 def read_array_file(

@@ -179,13 +179,11 @@ class _Writer:
         self.rows_per_shard = max(1, MOST_BYTES // max(size, 1))
 
     def _write(self, place: Place) -> None:
-        arrays = {
-            name: np.concatenate([part[name] for part in self.pending])
-            for name in self.pending[0]
-        }
+        names = self.pending[0]
+        parts = {name: [part[name] for part in self.pending] for name in names}
         note = {"key": self.key, "place": place}
-        write_array_file(shard_path(self.folder, place), arrays, note)
-        self.counts[place] = len(arrays["features"])
+        write_array_file(shard_path(self.folder, place), parts, note)
+        self.counts[place] = sum(map(len, parts["features"]))
         self.pending = []
 
 

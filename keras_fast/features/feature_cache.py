@@ -148,15 +148,13 @@ class FeatureCache:
                 f"Received: view={view}"
             )
         numbers, places = np.divmod(indices, self.rows_per_shard)
-        found = {
-            name: np.empty((len(indices), *shape), dtype)
-            for name, (dtype, shape) in self._row.items()
-        }
-        for number in np.unique(numbers):
-            here = numbers == number
-            shard = self._shard((view, int(number)))
-            for name, values in found.items():
-                values[here] = shard[name][places[here]]
+        parts = [(int(n), numbers == n) for n in np.unique(numbers)]
+        found = {}
+        for name, (dtype, shape) in self._row.items():
+            found[name] = np.empty((len(indices), *shape), dtype)
+            for number, here in parts:
+                shard = self._shard((view, number))
+                found[name][here] = shard[name][places[here]]
         return found["features"], found.get("labels")
 
     def arrays(self, view: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
