@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ml_dtypes  # noqa: F401  makes NumPy know bfloat16
@@ -42,7 +42,7 @@ DTYPES = {
 
 def write_array_file(
     path: str | os.PathLike,
-    arrays: Mapping[str, np.ndarray | Sequence[np.ndarray]],
+    arrays: Mapping[str, np.ndarray | list[np.ndarray]],
     note: Mapping[str, Any],
 ) -> None:
     """Write arrays and a note, whole or not at all.
@@ -58,7 +58,7 @@ def write_array_file(
     """
     forms, chunks = [], []
     for name, given in arrays.items():
-        parts = [given] if isinstance(given, np.ndarray) else given
+        parts = given if isinstance(given, list) else [given]
         shape = parts[0].shape
         if len(parts) > 1:
             shape = (sum(map(len, parts)), *shape[1:])
@@ -99,7 +99,7 @@ def read_array_file(
         with open(path, "rb") as file:
             content = memoryview(file.read())
     if len(content) < START + 4 or (check and zlib.crc32(content) != WHOLE):
-        raise corrupt(path, "its checksum is another")
+        raise corrupt(path, "its checksum does not fit")
     magic = bytes(content[: len(MAGIC)])
     if magic != MAGIC and magic.startswith(FAMILY):
         raise FileVersionError(
