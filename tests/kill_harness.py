@@ -6,7 +6,6 @@ TensorFlow is imported once, by a parent that runs none of its operations:
 it could not fork after one. Prints what happened as JSON.
 """
 
-import contextlib
 import json
 import os
 import random
@@ -22,23 +21,31 @@ from helpers import adam, data, digest, mlp
 from keras_fast.callbacks import SGDR, ResumableCheckpoint
 
 EPOCHS, BATCHES = 6, 10
+AHEAD = 4  # batches that a training may be ahead of who kills it
 
 
 class Tell(keras.callbacks.Callback):
-    """Writes down each batch before it can be saved."""
+    """Writes down each batch before it can be saved.
 
-    def __init__(self, pipe):
+    From batch `until` on it waits for the gate, so that a parent that is slow
+    to kill finds the training where it wants it.
+    """
+
+    def __init__(self, pipe, until, gate):
         super().__init__()
-        self.pipe = pipe
+        self.pipe, self.until, self.gate = pipe, until, gate
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        os.write(self.pipe, b"%d\n" % (self.epoch * BATCHES + batch))
+        number = self.epoch * BATCHES + batch
+        os.write(self.pipe, b"%d\n" % number)
+        if number >= self.until:
+            os.read(self.gate, 1)  # returns once the parent closes it
 
 
-def train(path, save_freq, pipe):
+def train(path, save_freq, pipe, *until):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
@@ -52,24 +59,27 @@ def train(path, save_freq, pipe):
         verbose=0,
         callbacks=[
             SGDR(0.05, cycle_len=1.5),
-            Tell(pipe),
+            Tell(pipe, *until),
             ResumableCheckpoint(path, save_freq=save_freq),
         ],
     )
     os.write(pipe, f"{digest(model)}\n".encode())
 
 
-def start(path, save_freq):
-    """A child that trains, and the lines that it writes."""
+def start(path, save_freq, until=EPOCHS * BATCHES):
+    """A child that trains, the lines that it writes, and its gate."""
     reading, writing = os.pipe()
+    waiting, gate = os.pipe()
     child = os.fork()
     if child:
         os.close(writing)
-        return child, os.fdopen(reading)
+        os.close(waiting)
+        return child, os.fdopen(reading), gate
     code = 1
     try:
         os.close(reading)
-        train(path, save_freq, writing)
+        os.close(gate)
+        train(path, save_freq, writing, until, waiting)
         code = 0
     except KeyboardInterrupt:
         code = 130
@@ -78,8 +88,9 @@ def start(path, save_freq):
 
 
 def finish(path, save_freq):
-    child, lines = start(path, save_freq)
+    child, lines, gate = start(path, save_freq)
     *batches, found = lines.read().split()
+    os.close(gate)
     assert os.waitpid(child, 0)[1] == 0
     return found, batches
 
@@ -91,7 +102,7 @@ def run(number, kills, save_freq, rng, wanted):
         path = os.path.join(folder, "save")
         last = (EPOCHS - 2) * BATCHES
         for target in sorted(rng.sample(range(last), kills)):
-            child, lines = start(path, save_freq)
+            child, lines, gate = start(path, save_freq, target + AHEAD)
             first = int(lines.readline())
             lost.append(done + 1 - first)
             done = first
@@ -99,6 +110,7 @@ def run(number, kills, save_freq, rng, wanted):
                 done = int(lines.readline())
             time.sleep(rng.random() * 0.003)
             os.kill(child, number)
+            os.close(gate)
             done = max([done, *map(int, lines.read().split())])
             ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         found, batches = finish(path, save_freq)
@@ -112,9 +124,8 @@ def runs(trial, rng, wanted):
     name, count, kills, save_freq = trial.split(":")
     save_freq = save_freq if save_freq == "epoch" else int(save_freq)
     for _ in range(int(count)):
-        with contextlib.suppress(ValueError):  # it did not come to its end
-            number = getattr(signal, name)
-            yield run(number, int(kills), save_freq, rng, wanted)
+        number = getattr(signal, name)
+        yield run(number, int(kills), save_freq, rng, wanted)
 
 
 def main():

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 # With a save an epoch it is the signal that saves.
-DEFAULT = ["SIGKILL:1:20:2", "SIGTERM:1:5:epoch", "SIGINT:1:5:epoch"]
+DEFAULT = ["SIGKILL:1:8:2", "SIGTERM:1:3:epoch", "SIGINT:1:3:epoch"]
 FULL = ["SIGKILL:40:5:2"]
 
 pytestmark = [pytest.mark.crash, pytest.mark.tensorflow_only]
@@ -45,13 +45,13 @@ def default():
 
 
 # One batch more than an interval: it is told of before it is saved.
-def test_20_kills(default):
-    assert_exact(default[DEFAULT[0]], 20, -9, lost=3)
+def test_8_kills(default):
+    assert_exact(default[DEFAULT[0]], 8, -9, lost=3)
 
 
 @pytest.mark.parametrize(("trial", "end"), [(1, -15), (2, 130)])
-def test_10_preemptions(trial, end, default):
-    assert_exact(default[DEFAULT[trial]], 5, end, lost=0)
+def test_preemptions(trial, end, default):
+    assert_exact(default[DEFAULT[trial]], 3, end, lost=0)
 
 
 @pytest.mark.stress
