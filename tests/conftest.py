@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items):
     _skip_other_backends(items)
     combinations = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("matrix"):
+        if item.get_closest_marker("matrix") and "stress" not in item.keywords:
             name = item.nodeid.partition("[")[0]
             combinations[name].append(item)
     for several in combinations.values():
