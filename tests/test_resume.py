@@ -86,7 +86,7 @@ def assert_goes_on(name, epoch, path):
 # After the first update, at the peak of 1cycle and between two cycles of SGDR.
 @pytest.mark.parametrize("epoch", [1, 15, 28])
 @pytest.mark.parametrize("name", RUNS)
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(3)
 def test_bit_for_bit(name, epoch, tmp_path):
     assert_goes_on(name, epoch, tmp_path / "model.keras")
 

@@ -87,6 +87,7 @@ DOUBLING = [0.5, 0.1, 0.3, 0.1, 0.1, 0.1, 0.4, *8 * [0.0]]
         ({}, [3, 2, 1], 1, 2, 2),  # it never stops
     ],
 )
+@pytest.mark.matrix(2)
 def test_it_ends_with_a_cycle_and_keeps_the_best(
     arguments, scores, mult, best, last
 ):
@@ -247,6 +248,7 @@ def test_validation_may_be_a_share_of_the_data():
     ("monitor", "arguments"),
     [("val_accuracy", {}), ("val_loss", {"validation_freq": 2})],
 )
+@pytest.mark.matrix(2)
 def test_what_is_not_in_the_logs(monitor, arguments):
     callbacks = [SGDR(0.1), CycleStopping(monitor, mode="min")]
     names = "loss, val_loss" if monitor == "val_accuracy" else "loss"

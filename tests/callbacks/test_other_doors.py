@@ -87,7 +87,7 @@ EVENTS = ("epoch 0 begins", "batch 3", "batch 4", "epoch 0 ends", "batch 9")
     "function",
     [train_on_batch, nested_fit, with_schedule, find, look, other_model],
 )
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(2)
 def test_another_training_within_a_callback(function):
     def rate(progress):
         return 0.1 * (1 - progress)

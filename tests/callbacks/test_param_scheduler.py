@@ -50,6 +50,7 @@ def test_curve():
         ),
     ],
 )
+@pytest.mark.matrix(3)
 def test_each_hyperparameter(make, name, start, end):
     scheduler = ParamScheduler(**{name: partial(linear, start=start, end=end)})
     model, reference = mlp(make()), mlp(make(), run_eagerly=True)

@@ -343,6 +343,7 @@ def test_pixels_from_0_to_1_are_told_once():
 
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.matrix(1)
 def test_size_that_is_not_known(dtype, batched):
     images = IMAGES.astype(dtype)
     shape = (None, None, 3)

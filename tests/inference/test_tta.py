@@ -96,6 +96,7 @@ DATA = {
 
 
 @pytest.mark.parametrize("kind", DATA)
+@pytest.mark.matrix(4)
 def test_takes_what_predict_takes_in_its_order(kind):
     model = classifier()
     expected = predict_tta(model, IMAGES, flips())

@@ -67,7 +67,7 @@ def test_bad_arguments(fault):
     ("arguments", "message"),
     [
         ({"augment": dihedral()}, "`augment` must keep the shape"),
-        ({"augment": corners_and_flips()}, "`augment` must show whole pict"),
+        ({"augment": corners_and_flips()}, "`augment` must show whole imag"),
         ({"reduce": "gmean"}, "`reduce` must be 'mean' or 'max'"),
         ({"x": X[:0]}, "`x` must have at least one batch"),
     ],

@@ -132,6 +132,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=["table", "mixed", "half"])
+@pytest.mark.matrix(2)
 def test_it_is_what_keras_does(setting):
     x, y = data()
     got = []
@@ -212,6 +213,7 @@ def test_it_is_exported(tmp_path):
 
 
 @pytest.mark.parametrize("layer", [PLAIN, Embedding])
+@pytest.mark.matrix(2)
 def test_our_parts_on_it_do_what_keras_does(layer):
     x, y = (a[:80] for a in data())
 

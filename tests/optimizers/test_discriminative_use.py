@@ -50,6 +50,7 @@ def assert_equal(model, reference):
 
 @every_optimizer
 @pytest.mark.parametrize("loss_scale", [False, True])
+@pytest.mark.matrix(1)
 def test_frozen_and_set_free(make, loss_scale):
     wrap = keras.optimizers.LossScaleOptimizer if loss_scale else (lambda o: o)
     model, reference = three(make, wrap)

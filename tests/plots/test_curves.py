@@ -88,6 +88,7 @@ def test_lr_find_skips_no_suggestion():
     ],
     ids=["none", "one", "one nan", "nan", "inf", "three", "flat", "blown up"],
 )
+@pytest.mark.matrix(4)
 def test_odd_curves_draw_without_a_warning(losses):
     rates = np.geomspace(1e-7, 10.0, len(losses)) if len(losses) else []
     smoothed = curves.smooth(losses)

@@ -173,6 +173,7 @@ def test_the_users_own_average_is_left_alone():
 
 
 @pytest.mark.parametrize("average", [0, 0.4])
+@pytest.mark.matrix(1)
 def test_validation_is_of_the_weights_that_other_callbacks_see(average):
     losses = []
 
@@ -346,6 +347,7 @@ def batches():
 @pytest.mark.parametrize(
     "why", ["generator", "memory", "train_step", "compute_loss", "no base"]
 )
+@pytest.mark.matrix(3)
 def test_where_features_cannot_be_computed_it_says_so(why, monkeypatch):
     model, x, y, more = classifier(), X, Y, {}
     reason = "`x` can be read only once"

@@ -184,7 +184,7 @@ def test_leaves_no_trace(name, way):
 
 @pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
 @pytest.mark.parametrize("name", SET_UPS)
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(2)
 def test_next_fit_is_as_if_there_had_been_no_sweep(name, built):
     ended = []
     for sweeps in (False, True):

@@ -118,6 +118,7 @@ def test_uncompiled_model():
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])
 @pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.matrix(2)
 def test_takes_effect_without_a_compile_by_the_user(optimizer, trained):
     model = three(optimizer())
     if trained:

@@ -68,7 +68,7 @@ def through_the_stages(model, reference, size=1):
 @pytest.mark.parametrize(
     ("jit", "executions"), {(BACKEND == "jax", 1), (JIT[-1], EXECUTIONS[-1])}
 )
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(1)
 def test_weights_are_those_of_an_optimizer_that_skips(make, jit, executions):
     model = three(make(), jit_compile=jit, steps_per_execution=executions)
     through_the_stages(model, start(model, REFERENCES[make]))

@@ -60,6 +60,7 @@ def assert_equal(model, reference):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.matrix(1)
 def test_at_any_time_frozen_or_not(wrapped):
     optimizer = sgd()
     if wrapped:
