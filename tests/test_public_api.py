@@ -65,6 +65,7 @@ PUBLIC = {
     ],
     "keras_fast.data": [
         "AugTransforms",
+        "TableEncoder",
         "load_images",
         "mix",
         "show_batch",
