@@ -84,7 +84,12 @@ PUBLIC = {
         "top_losses",
     ],
     "keras_fast.layers": ["Embedding", "ScaledSigmoid"],
-    "keras_fast.models": ["efficientnet_lite0", "image_classifier"],
+    "keras_fast.models": [
+        "collaborative_filter",
+        "efficientnet_lite0",
+        "image_classifier",
+        "tabular_model",
+    ],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],
     "keras_fast.schedules": [
         "cosine",

@@ -1,6 +1,13 @@
 """Which model for this task? Functions that build a `keras.Model`."""
 
 from keras_fast.models.classifier import image_classifier
+from keras_fast.models.collaborative import collaborative_filter
 from keras_fast.models.lite0 import efficientnet_lite0
+from keras_fast.models.tabular import tabular_model
 
-__all__ = ["efficientnet_lite0", "image_classifier"]
+__all__ = [
+    "collaborative_filter",
+    "efficientnet_lite0",
+    "image_classifier",
+    "tabular_model",
+]
