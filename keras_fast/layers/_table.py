@@ -23,8 +23,8 @@ class TableLayer(keras.layers.Layer):
     """A layer that carries an encoder's configuration.
 
     Row 0 of an embedding is for what the encoder does not know. Where that
-    never occurred in training, row 0 has not learned anything, and the mean of
-    the others, weighted by how often they occurred, stands in its place.
+    never occurred in training, row 0 has learned nothing, and the mean of the
+    others stands in its place.
 
     Args:
         encoder: What `TableEncoder.get_config()` returns, or its JSON.
@@ -40,10 +40,10 @@ class TableLayer(keras.layers.Layer):
         self._encoder = text
         self.embeddings: Embeddings = {}
         self.biases: Embeddings = {}
-        self._shares = {
-            name: _shares(vocabulary["counts"])
-            for name, vocabulary in self.encoder["state"]["categories"].items()
-        }
+        categories = self.encoder["state"]["categories"]
+        counts = {name: categories[name]["counts"] for name in categories}
+        self._num_codes = {name: len(counts[name]) for name in counts}
+        self._learned_0 = {name: counts[name][0] > 0 for name in counts}
 
     @property
     def encoder(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class TableLayer(keras.layers.Layer):
 
     def _embedding(self, name: str, size: int, kind: str) -> Embedding:
         return Embedding(
-            len(self._shares[name]),
+            self._num_codes[name],
             size,
             embeddings_initializer=keras.initializers.TruncatedNormal(0, 0.01),
             dtype=self.dtype_policy,
@@ -68,12 +68,14 @@ class TableLayer(keras.layers.Layer):
 
     def _rows(self, embeddings: Embeddings, name: str, codes: Any) -> Any:
         """The rows of these codes, (batch, size)."""
-        layer, shares = embeddings[name], self._shares[name]
+        layer = embeddings[name]
         rows = layer(codes)
-        if shares[0]:
+        if self._learned_0[name]:
             return rows
-        mean = ops.matmul(shares[None], ops.stop_gradient(layer.embeddings))
-        return ops.where(codes[:, None] == 0, ops.cast(mean, rows.dtype), rows)
+        table = ops.stop_gradient(layer.embeddings)
+        others = ops.sum(table, axis=0) - table[0]
+        mean = ops.cast(others / (self._num_codes[name] - 1), rows.dtype)
+        return ops.where(codes[:, None] == 0, mean, rows)
 
 
 @keras.saving.register_keras_serializable("keras_fast")
@@ -102,8 +104,8 @@ class TableFeatures(TableLayer):
     ) -> None:
         super().__init__(encoder, **kwargs)
         self.num_bins = num_bins
-        for name, shares in self._shares.items():
-            size = min(600, round(1.6 * len(shares) ** 0.56))
+        for name, codes in self._num_codes.items():
+            size = min(600, round(1.6 * codes**0.56))
             self.embeddings[name] = self._embedding(name, size, "embedding")
         scales = self.encoder["state"]["numbers"]
         self._numbers = list(scales)
@@ -139,8 +141,6 @@ class TableFeatures(TableLayer):
 class Factors(TableLayer):
     """Factors and biases of two categorical columns.
 
-    Code 0 has no factors: with them at zero, only the biases count.
-
     Args:
         encoder: What `TableEncoder.get_config()` returns.
         num_factors: Length of a vector.
@@ -152,7 +152,7 @@ class Factors(TableLayer):
     ) -> None:
         super().__init__(encoder, **kwargs)
         self.num_factors = num_factors
-        for name in self._shares:
+        for name in self._num_codes:
             self.embeddings[name] = self._embedding(
                 name, num_factors, "embedding"
             )
@@ -161,17 +161,17 @@ class Factors(TableLayer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_factors": self.num_factors}
 
-    def call(self, inputs: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
-        """Two vectors, the sum of both biases, and 1 where both are known."""
-        vectors, biases, known = [], [], []
-        for name, layer in self.embeddings.items():
-            codes = inputs[name]
-            mask = ops.cast(codes[:, None] != 0, self.compute_dtype)
-            vectors.append(layer(codes) * mask)
-            biases.append(self._rows(self.biases, name, codes))
-            known.append(mask)
-        first, second = vectors
-        return first, second, biases[0] + biases[1], known[0] * known[1]
+    def call(self, inputs: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Both vectors, and the sum of both biases."""
+        first, second = (
+            self._rows(self.embeddings, name, inputs[name])
+            for name in self._num_codes
+        )
+        bias, other = (
+            self._rows(self.biases, name, inputs[name])
+            for name in self._num_codes
+        )
+        return first, second, bias + other
 
 
 def bin_edges(scale: dict[str, Any], num_bins: int) -> np.ndarray:
@@ -199,10 +199,3 @@ def _at_levels(quantiles: list[float], num_bins: int) -> np.ndarray:
 
 def _bins(edges: np.ndarray) -> int:
     return len(edges) - 1
-
-
-def _shares(counts: list[int]) -> np.ndarray:
-    """What part each row has in the one for code 0, (rows,) float32."""
-    if counts[0]:
-        return np.eye(1, len(counts), dtype="float32")[0]
-    return (np.array(counts) / max(1, sum(counts))).astype("float32")

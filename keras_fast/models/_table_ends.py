@@ -61,15 +61,15 @@ def checked_targets(
             "`targets` must be numbers, one a row. Pass them for regression "
             f"alone. Received: targets={shown(targets)}"
         )
-    values = values.astype("float64").reshape(len(values), -1)
-    if values.shape[1] != num_outputs or not len(values):
+    values = values[:, None] if values.ndim == 1 else values
+    if values.shape[1:] != (num_outputs,) or not len(values):
         raise ValueError(
             f"`targets` must be (rows, {num_outputs}), as the outputs are. "
             "Pass those of the training data. Received: targets of shape "
             f"{np.shape(targets)}"
         )
     _check_values(values, y_range)
-    return values
+    return values.astype("float64")
 
 
 def _check_values(values: np.ndarray, y_range: Any) -> None:

@@ -34,10 +34,10 @@ def collaborative_filter(
     product of the vectors and the sum of the biases, brought into `y_range`.
     With `units` a network takes the place of the dot product.
 
-    Who is new has no factors: the biases alone predict. The bias of a user or
-    item that is not known, code 0, is the mean of the others, weighted by how
-    often they were rated. If there were missing or rare ones in the training
-    data, theirs is learned from these.
+    Who is new, code 0, is the mean of all others: an average user, whose
+    ratings differ by item alone, or an average item. No row of its own is
+    trained into noise. Only if there were missing or rare ones in the training
+    data does code 0 have a row, which learns from these.
 
     The factors begin small, all around 0, so that what they say has been
     learned. In the benchmarks 5 epochs of `AdamW(1e-2, weight_decay=0.4,
@@ -97,14 +97,13 @@ def collaborative_filter(
         whole("num_factors", num_factors),
         name=free_name("factors", inputs),
     )
-    first, second, bias, known = table(inputs)
+    first, second, bias = table(inputs)
     plain = {"dtype": "float32"}
     if several("units", units):
         x = keras.layers.Concatenate()([first, second])
         x = dense_layers(x, units, 0.0, inputs)
         name = free_name("scores", inputs)
         x = keras.layers.Dense(1, use_bias=False, name=name, **plain)(x)
-        x = keras.layers.Multiply(**plain)([x, known])
     else:
         x = keras.layers.Dot(axes=1, **plain)([first, second])
     x = keras.layers.Add(**plain)([x, bias])

@@ -47,7 +47,7 @@ def tabular_model(
     and `decay_weights_only(model)` did well.
 
     What the encoder does not know has code 0. If that did not occur in the
-    training data, the mean of all words stands for it.
+    training data, the mean of all other rows stands in its place.
 
     The encoder is saved with the model; `TableEncoder.of(model)` returns it.
     The embeddings are in one layer, `model.get_layer("table")`, whose
