@@ -15,7 +15,7 @@ TABLE = {
     "c": ["b", "a", "b", "c"] * 10,
     "d": [1, None, 2, 3] * 10,
     "x": RNG.exponential(size=40),
-    "y": [None, 0.0, 5.0, 0.0, 0.0] * 8,
+    "y": [None, 0.0, 5.0, 0.0, 4.0] * 8,
     "z": [7.0] * 40,
 }
 
@@ -56,7 +56,7 @@ def test_edges_are_half_at_quantiles_and_half_at_those_of_distinct_values():
 def test_no_bins_and_one():
     scale = encoder().get_config()["state"]["numbers"]["y"]
     assert len(bin_edges(scale, 0)) == 1
-    np.testing.assert_allclose(bin_edges(scale, 1), [0, 2])
+    np.testing.assert_allclose(bin_edges(scale, 1), [-2 / 4.25, 3 / 4.25])
     constant = encoder().get_config()["state"]["numbers"]["z"]
     assert len(bin_edges(constant, 32)) == 1
 

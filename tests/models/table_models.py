@@ -58,9 +58,11 @@ def collaborative(**arguments):
     return collaborative_filter(rated(), **arguments)
 
 
-def compiled(model, rate=1e-2, **arguments):
+def compiled(model, rate=1e-2, *, traced=False):
+    """For a few steps, tracing takes longer than it saves."""
     optimizer = keras.optimizers.AdamW(rate, weight_decay=0.01)
-    model.compile(optimizer, "mse", jit_compile=False, **arguments)
+    how = {"jit_compile": False} if traced else {"run_eagerly": True}
+    model.compile(optimizer, "mse", **how)
     return model
 
 
@@ -77,4 +79,7 @@ def data(model):
 
 
 def predict(model, x=None):
-    return model.predict(data(model)[0] if x is None else x, verbose=0)
+    """What `model.predict` returns, without a trace."""
+    x = data(model)[0] if x is None else x
+    x = {name: keras.ops.convert_to_tensor(x[name]) for name in x}
+    return keras.ops.convert_to_numpy(model(x, training=False))

@@ -32,8 +32,8 @@ from keras_fast.models import tabular_model
 @pytest.fixture(scope="module")
 def trained():
     keras.utils.set_random_seed(0)
-    model = compiled(tabular(units=(32,)))
-    fit(model, epochs=60, callbacks=[OneCycle(1e-2)])
+    model = compiled(tabular(units=(32,)), traced=True)
+    fit(model, epochs=20, callbacks=[OneCycle(3e-2)])
     return model
 
 
@@ -158,13 +158,10 @@ def test_groups_freezing_and_splitting(trained):
     assert "table" in plan and "scores" in plan
     keras_fast.unfreeze(model)
     body, head = keras_fast.split_head(model)
-    assert (
-        distance(head.predict(predict_of(body), verbose=0), predict(model)) == 0
+    got = head(predict(body, encoder()(TABLE)))
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(got), predict(model)
     )
-
-
-def predict_of(body):
-    return body.predict(encoder()(TABLE), verbose=0)
 
 
 def test_rates_for_groups_and_decay_for_weights():
@@ -174,7 +171,7 @@ def test_rates_for_groups_and_decay_for_weights():
     optimizer = keras_fast.optimizers.DiscriminativeOptimizer(
         optimizer, multipliers
     )
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", run_eagerly=True)
     keras_fast.decay_weights_only(model)
     embedding = model.get_layer("table").embeddings["cut"].embeddings
     before = keras.ops.convert_to_numpy(embedding).copy()
@@ -186,11 +183,12 @@ def test_the_finder_leaves_no_trace():
     model = compiled(tabular())
     before = weights(model)
     x, y = data(model)
-    result = keras_fast.lr_find(model, x, y, batch_size=32, num_steps=30)
-    assert result.suggestion > 0
+    result = keras_fast.lr_find(model, x, y, batch_size=32, num_steps=12)
+    assert len(result.losses) == 12
     np.testing.assert_array_equal(weights(model), before)
 
 
+@pytest.mark.stress
 def test_fine_tune_trains_it():
     model = compiled(tabular())
     x, y = data(model)
@@ -199,21 +197,20 @@ def test_fine_tune_trains_it():
 
 
 def test_mixed_precision():
-    model = tabular(units=(8,))
+    target = PRICE / PRICE.std()
+    model = tabular(units=(8,), targets=target)
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        half = tabular(units=(8,))
+        half = tabular(units=(8,), targets=target)
     finally:
         keras.config.set_dtype_policy("float32")
     assert half.get_layer("table").compute_dtype == "float16"
     half.set_weights(model.get_weights())
     assert predict(half).dtype == "float32"
-    assert distance(predict(half), predict(model)) < 0.02 * PRICE.std()
-    half.compile(keras.optimizers.SGD(1e-9), "mse", jit_compile=False)
+    assert distance(predict(half), predict(model)) < 0.02
     before = weights(half)
-    x, y = data(half)
-    half.train_on_batch({name: x[name][:4] for name in x}, y[:4])
-    assert 0 < distance(weights(half), before) < 1
+    compiled(half).train_on_batch(data(half)[0], target)
+    assert 0 < distance(weights(half), before) < 0.1
 
 
 # Saving.
