@@ -1,21 +1,33 @@
 """What does the trained model say, and why? None of it changes the model."""
 
 from keras_fast.inference.cam import GradCAM, grad_cam
+from keras_fast.inference.column_embeddings import (
+    ColumnEmbedding,
+    embeddings,
+)
 from keras_fast.inference.confusion import (
     ConfusionMatrix,
     confusion_matrix,
     most_confused,
 )
+from keras_fast.inference.importance import (
+    FeatureImportance,
+    feature_importance,
+)
 from keras_fast.inference.losses import TopLosses, top_losses
 from keras_fast.inference.views import corners_and_flips, dihedral, flips
 
 __all__ = [
+    "ColumnEmbedding",
     "ConfusionMatrix",
+    "FeatureImportance",
     "GradCAM",
     "TopLosses",
     "confusion_matrix",
     "corners_and_flips",
     "dihedral",
+    "embeddings",
+    "feature_importance",
     "flips",
     "grad_cam",
     "most_confused",

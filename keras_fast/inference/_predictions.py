@@ -10,7 +10,7 @@ from keras_fast._keras.batches import batches
 from keras_fast._keras.compiled import compiled
 from keras_fast._keras.layers import forget_losses, layers_of, mask_of
 
-__all__ = ["predictions"]
+__all__ = ["predictions", "predictor"]
 
 ops = keras.ops
 
@@ -29,19 +29,30 @@ def predictions(
     So they belong together also where the data is shuffled or augmented anew
     at each pass.
     """
-    predict = _with_mask(model) if _may_mask(model) else None
+    predict = predictor(model)
     for inputs, labels in batches(
         x, y, batch_size=batch_size, steps=steps, verbose=verbose
     ):
+        outputs, mask = predict(inputs)
+        yield inputs, _one("y", labels), outputs, mask
+
+
+def predictor(
+    model: keras.Model,
+) -> Callable[[Any], tuple[np.ndarray, np.ndarray | None]]:
+    """A function from a batch to outputs, (rows, ...) float64, and mask."""
+    run = _with_mask(model) if _may_mask(model) else None
+
+    def predict(inputs: Any) -> tuple[np.ndarray, np.ndarray | None]:
         mask = None
-        if predict is None:
+        if run is None:
             outputs = model.predict_on_batch(inputs)
         else:
-            outputs, mask = predict(inputs)
+            outputs, mask = run(inputs)
         outputs = _one("model", outputs).astype(float)
-        if outputs.ndim == 1:
-            outputs = outputs[:, None]
-        yield inputs, _one("y", labels), outputs, mask
+        return outputs[:, None] if outputs.ndim == 1 else outputs, mask
+
+    return predict
 
 
 def _may_mask(model: keras.Model) -> bool:

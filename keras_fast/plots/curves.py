@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_fast.finder.rules import Floats, smooth
+from keras_fast.plots._axes import COLORS, axes, labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["plot_losses", "plot_lr_find", "plot_schedule"]
 
-# Okabe and Ito's colours, told apart by every kind of colour vision.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "osD^vP"
 
 
@@ -60,7 +59,7 @@ def plot_lr_find(
     found = {name: rate for name, rate in suggestions.items() if rate}
     drawn = _drawn(rates, list(found.values()), skip)
     rates, losses, smoothed = rates[drawn], losses[drawn], smoothed[drawn]
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     dot = "o" if len(rates) == 1 else None
     ax.plot(rates, losses, c="#bbb", lw=1, marker=dot, label="each update")
@@ -71,16 +70,16 @@ def plot_lr_find(
             _height(rate, rates, smoothed),
             linestyle="none",
             marker=_MARKERS[i % len(_MARKERS)],
-            color=_COLORS[i % len(_COLORS)],
+            color=COLORS[i % len(COLORS)],
             markersize=11 if i == 0 else 7,
             markeredgecolor="white",
             label=f"{name}: {rate:.1e}",
             zorder=3 if i == 0 else 4,  # behind the others
         )
         if i == 0:
-            ax.axvline(rate, color=_COLORS[0], lw=1.2, ls="--", zorder=1)
+            ax.axvline(rate, color=COLORS[0], lw=1.2, ls="--", zorder=1)
     _limit(ax, losses, smoothed)
-    return _labelled(ax, "learning rate (log scale)", "training loss")
+    return labelled(ax, "learning rate (log scale)", "training loss")
 
 
 def plot_schedule(
@@ -102,13 +101,13 @@ def plot_schedule(
         >>> ax.get_ylabel()
         'learning rate'
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     other = ax.twinx() if len(curves) > 1 else ax
     for i, (name, values) in enumerate(curves.items()):
         (values,) = _floats(values)
         (ax if i == 0 else other).plot(
             values,
-            color=_COLORS[i % len(_COLORS)],
+            color=COLORS[i % len(COLORS)],
             ls="--" if i else "-",
             marker="o" if len(values) == 1 else None,
             lw=2,
@@ -127,7 +126,7 @@ def plot_schedule(
             ncols=len(names),
             frameon=False,
         )
-    return _labelled(ax, "update", names[0] if names else "", legend=False)
+    return labelled(ax, "update", names[0] if names else "", legend=False)
 
 
 def plot_losses(
@@ -152,24 +151,16 @@ def plot_losses(
         ['1cycle', 'constant']
     """
     runs = losses if isinstance(losses, Mapping) else {"": losses}
-    ax = _axes(ax)
+    ax = axes(ax)
     for i, (label, run) in enumerate(runs.items()):
         (values,) = _floats(run)
-        color = _COLORS[i % len(_COLORS)]
+        color = COLORS[i % len(COLORS)]
         marker = "o" if len(values) == 1 else None
         if smoothing:
             ax.plot(values, color=color, alpha=0.25, lw=1)
             values = smooth(values, smoothing)
         ax.plot(values, color=color, lw=2, marker=marker, label=label)
-    return _labelled(ax, "update", "training loss", legend="" not in runs)
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    return ax
+    return labelled(ax, "update", "training loss", legend="" not in runs)
 
 
 def _floats(*arrays: ArrayLike) -> tuple[Floats, ...]:
@@ -203,13 +194,3 @@ def _limit(ax: Axes, losses: np.ndarray, smoothed: np.ndarray) -> None:
         low, high = np.nanmin([losses, smoothed]), np.nanmax(smoothed)
         margin = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
         ax.set_ylim(low - margin, high + margin)
-
-
-def _labelled(ax: Axes, x: str, y: str, legend: bool = True) -> Axes:
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
-    if legend:
-        ax.legend(frameon=False)
-    return ax
