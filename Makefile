@@ -81,8 +81,9 @@ test-no-tensorflow: .venv-no-tensorflow/.stamp
 		--force-reinstall .
 	KERAS_BACKEND=jax $(BIN)/pytest tests/extras/test_without_tensorflow.py $(ARGS)
 
-# With KerasHub, KerasCV and ONNX; other tests pass them by.
-test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-onnx .venv/.stamp-dev
+# With KerasHub, KerasCV, ONNX, KerasTuner and Optuna; other tests pass them by.
+test-extras: .venv/.stamp-cv .venv/.stamp-hub .venv/.stamp-onnx \
+	.venv/.stamp-tuners .venv/.stamp-dev
 	KERAS_BACKEND=tensorflow $(PYTEST) tests/extras $(ARGS)
 
 stress: .venv/.stamp-dev

@@ -14,6 +14,7 @@ from keras_fast import (
     models,
     optimizers,
     schedules,
+    search,
 )
 from keras_fast._files.io import CorruptFileError, FileVersionError
 from keras_fast.callbacks.lr_finder import LRFinderResult
@@ -58,6 +59,7 @@ __all__ = [
     "predict_tta",
     "progressive_resizing",
     "schedules",
+    "search",
     "split_head",
     "training_plan",
     "unfreeze",

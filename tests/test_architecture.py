@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = [
     {"_checks", "finder", "plots", "schedules"},
-    {"_files", "_keras"},
+    {"_files", "_keras", "search"},
     {"transfer"},
     {"layers", "losses", "optimizers"},
     {"callbacks", "data", "features", "models"},
@@ -30,12 +30,14 @@ FLOORS = [
 OPEN_FLOORS = {0, 1}
 
 PLAIN = {"__future__", "collections.abc", "functools", "math", "typing"}
-# What rooms on floor 0 may import from outside the package.
+# What these rooms may import from outside the package.
 OUTSIDE = {
     "_checks": PLAIN | {"numbers", "operator"},
     "finder": PLAIN | {"bisect", "itertools", "numpy"},
     "plots": PLAIN | {"html", "matplotlib", "numpy"},
     "schedules": PLAIN,
+    "search": PLAIN
+    | {"dataclasses", "numbers", "numpy", "sklearn", "warnings"},
 }
 BACKENDS = ("tensorflow", "jax", "torch")
 # Where Keras's inside is known, and backends are named: within functions, or
@@ -139,8 +141,8 @@ def fault(module, name, where):
         if floor(target) == floor(module) and floor(module) in OPEN_FLOORS:
             return None
         return f"{target} is on floor {floor(target)}"
-    if under(name, "matplotlib") and where == "module":
-        return "matplotlib is imported inside functions only"
+    if under(name, "matplotlib", "sklearn") and where == "module":
+        return f"{name} is imported inside functions only"
     if under(name, *BACKENDS) and not (
         module == BACKENDS_ANYWHERE or (here == INSIDE and where == "function")
     ):
@@ -233,7 +235,9 @@ def undeclared(names, declared):
 
 def test_what_is_imported_is_declared():
     project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())
-    declared = project["project"]["dependencies"]
+    project = project["project"]
+    search = project["optional-dependencies"]["search"]
+    declared = project["dependencies"] + search
     names = {name for module in PATHS for name, _ in imports_of(module)}
     assert undeclared(names, declared) == set()
     fewer = [each for each in declared if not each.startswith("pillow")]
@@ -286,6 +290,8 @@ def test_the_page_names_every_room():
         ("keras_fast.schedules", "from keras import ops"),
         ("keras_fast.finder.rules", "def f():\n    import keras"),
         ("keras_fast.plots", "from matplotlib import pyplot"),
+        ("keras_fast.search.x", "import sklearn"),
+        ("keras_fast.search.x", "def f():\n    import keras"),
         ("keras_fast.training.x", "try:\n    import matplotlib\nfinally: ..."),
         ("keras_fast.callbacks.x", "def f():\n    import tensorflow as tf"),
         (
@@ -316,6 +322,7 @@ def test_the_rules_refuse(module, source):
             "from typing import TYPE_CHECKING\n"
             "if TYPE_CHECKING:\n    from matplotlib.axes import Axes",
         ),
+        ("keras_fast.search.x", "def f():\n    import sklearn"),
         ("keras_fast._keras.gradients", "import tensorflow as tf"),
         ("keras_fast._keras.state", "def f():\n    import torch"),
         ("keras_fast._keras.rebind", "from keras.src import backend"),

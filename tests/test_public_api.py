@@ -44,6 +44,7 @@ PUBLIC = {
         "predict_tta",
         "progressive_resizing",
         "schedules",
+        "search",
         "split_head",
         "training_plan",
         "unfreeze",
@@ -107,6 +108,7 @@ PUBLIC = {
         "slanted_triangular",
         "triangular",
     ],
+    "keras_fast.search": ["TrialCurve", "TrialImportance", "trial_importance"],
 }
 OBJECTS = {
     f"{module}.{name}": getattr(importlib.import_module(module), name)

@@ -1,0 +1,107 @@
+"""How does an outcome follow one of its inputs?
+
+As in `plots`, nothing is shown but drawn, and matplotlib is imported inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_fast.plots._axes import COLORS, axes, labelled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["panels", "plot_curve"]
+
+# From which ratio on numbers are spread over a log axis.
+DECADES = 100
+# Up to so many numbers each is marked.
+FEW = 10
+# So many letters fit side by side below a panel.
+LONGEST = 24
+
+
+def panels(number: int) -> np.ndarray:
+    """New Axes of one figure, four in a row, (number,)."""
+    from matplotlib import pyplot
+
+    columns = min(number, 4)
+    rows = math.ceil(number / columns)
+    figure, grid = pyplot.subplots(
+        rows,
+        columns,
+        figsize=(3.2 * columns, 3.4 * rows),
+        layout="constrained",
+        squeeze=False,
+    )
+    for ax in grid.ravel()[number:]:
+        figure.delaxes(ax)
+    return grid.ravel()[:number]
+
+
+def plot_curve(
+    values: Sequence[Any],
+    mean: np.ndarray,
+    spread: np.ndarray,
+    labels: tuple[str, str],
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a mean with its spread at each value of an input.
+
+    Numbers make a line, on a log axis if they span two powers of ten or more.
+    Strings and booleans make points, and so does None beside numbers.
+
+    Args:
+        values: Numbers in order, booleans or strings; None last.
+        mean: The mean at each value, (points,).
+        spread: A standard deviation at each value, (points,).
+        labels: Of both axes.
+        ax: Axes to draw on; new ones if None.
+
+    Returns:
+        The Axes.
+
+    Examples:
+        >>> rates = [0.001, 0.01, 0.1]
+        >>> mean, spread = np.array([0.5, 0.3, 0.4]), np.full(3, 0.1)
+        >>> ax = plot_curve(rates, mean, spread, ("lr", "val_loss"))
+        >>> ax.get_xscale()
+        'log'
+    """
+    ax = axes(ax)
+    if any(isinstance(value, str | bool) for value in values):
+        places = np.arange(len(values))
+        ax.errorbar(places, mean, spread, fmt="o", color=COLORS[0], capsize=3)
+        names = [str(value) for value in values]
+        turned = len("".join(names)) > LONGEST
+        ax.set_xticks(places, names, rotation=30 if turned else 0)
+        ax.margins(x=0.2)
+        return labelled(ax, *labels, legend=False)
+    off = values.index(None) if None in values else len(values)
+    numbers = np.array(values[:off], np.float64)
+    low, high = (mean - spread)[:off], (mean + spread)[:off]
+    marker = "o" if off <= FEW else None
+    ax.plot(numbers, mean[:off], color=COLORS[0], lw=2, marker=marker)
+    ax.fill_between(numbers, low, high, color=COLORS[0], alpha=0.2, lw=0)
+    _spread_out(ax, numbers)
+    for height in mean[off:]:
+        ax.axhline(height, color=COLORS[1], ls="--", label="None")
+    return labelled(ax, *labels, legend=off < len(values))
+
+
+def _spread_out(ax: Axes, numbers: np.ndarray) -> None:
+    """A log axis for numbers of 0 or more that span powers of ten."""
+    above = numbers[numbers > 0]
+    if (numbers < 0).any() or not len(above):
+        return
+    if above[-1] / above[0] < DECADES:
+        return
+    if len(above) == len(numbers):
+        ax.set_xscale("log")
+    else:  # linear from 0 to the lowest
+        ax.set_xscale("symlog", linthresh=above[0])
