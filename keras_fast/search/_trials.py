@@ -53,9 +53,9 @@ class Hyperparameter:
         places = {level: code for code, level in enumerate(levels)}
         codes = np.array([places.get(value, -1) for value in found])
         present = codes >= 0
-        known, missing = codes[present], np.sum(~present)
+        known, missing = codes[present], int(np.sum(~present))
         codes[~present] = rng.choice(
-            known, missing, replace=bool(missing > len(known))
+            known, missing, replace=missing > len(known)
         )
         return cls(name, levels, codes, present, _rows(levels))
 

@@ -54,7 +54,7 @@ class TrialCurve:
     def plot(self, ax: Any = None) -> Any:
         """Draw it with its spread and return the matplotlib `Axes`.
 
-        Numbers that span two powers of ten or more get a log axis, and
+        Numbers that are spread over powers of ten get a log axis, and
         strings and booleans are drawn as points.
 
         Args:

@@ -27,7 +27,9 @@ def curve(values):
     ("values", "scale"),
     [
         ([1e-4, 1e-3, 1e-2], "log"),
+        ([3e-3, 1e-2, 3e-2, 1e-1], "log"),
         ([16, 32, 64], "linear"),
+        ([0.01, 0.2, 0.4, 0.6], "linear"),
         ([0.0, 0.3, 0.6], "linear"),
         ([0, 1e-4, 1e-2], "symlog"),
         ([-1e-4, 1e-2], "linear"),
@@ -41,6 +43,13 @@ def test_numbers_over_powers_of_ten_have_a_log_axis(values, scale):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("lr", "loss")
     numbers = [value for value in values if value is not None]
     np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), numbers)
+
+
+def test_curves_on_the_same_axes_are_told_apart():
+    ax = curve([1, 2])
+    plot_curve([1, 2], np.ones(2), np.ones(2), ("lr", "loss"), ax)
+    first, second = ax.get_lines()
+    assert first.get_color() != second.get_color()
 
 
 def test_none_beside_numbers_is_a_line_of_its_own():
