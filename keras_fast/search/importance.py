@@ -162,7 +162,7 @@ def trial_importance(
     num_repeats: int = 10,
     seed: int = 0,
 ) -> TrialImportance:
-    """Say which hyperparameters matter, with a random forest over trials.
+    """Estimate which hyperparameters matter, with a random forest over trials.
 
     The forest has 300 trees and needs scikit-learn:
     `pip install "keras-fast[search]"`. Logarithms change nothing, as trees

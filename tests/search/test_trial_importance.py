@@ -60,6 +60,11 @@ def result():
     return trial_importance(additive(), "loss")
 
 
+@pytest.fixture(scope="module")
+def small():
+    return trial_importance(additive(30), "loss", num_repeats=2)
+
+
 def test_importances_are_those_of_an_additive_function(result):
     x, y = arrays(additive())
     parts = {"a": 3 * x[:, 0], "b": 2 * x[:, 1], "c": x[:, 4] / 2}
@@ -133,29 +138,23 @@ def test_curves_are_the_marginals_of_the_function(result):
         assert (curve.spread > 0).all()
 
 
-def test_the_same_trials_give_the_same_result(result):
-    again = trial_importance(additive(), "loss")
-    turned = [dict(reversed(trial.items())) for trial in additive()]
-    for other in (again, trial_importance(turned, "loss")):
-        assert other.r2 == result.r2
-        assert other.importances == result.importances
-        assert other.spreads == result.spreads
-        np.testing.assert_array_equal(
-            other.curve("a").mean, result.curve("a").mean
-        )
-    assert trial_importance(additive(), "loss", seed=1).r2 != result.r2
+def test_the_same_trials_give_the_same_result(small):
+    turned = [dict(reversed(trial.items())) for trial in additive(30)]
+    again = trial_importance(turned, "loss", num_repeats=2)
+    assert again.r2 == small.r2
+    assert again.importances == small.importances
+    assert again.spreads == small.spreads
+    np.testing.assert_array_equal(again.curve("a").mean, small.curve("a").mean)
+    other = trial_importance(turned, "loss", num_repeats=2, seed=1)
+    assert other.r2 != small.r2
 
 
-def test_neither_logarithms_nor_the_scale_of_numbers_matter():
-    trials = additive(60)
-    found = trial_importance(trials, "loss")
-    for far in (1e-300, 1e200):
-        scaled = [{**t, "a": far * 10 ** t["a"]} for t in trials]
-        other = trial_importance(scaled, "loss")
-        assert other.importances == found.importances
-        np.testing.assert_array_equal(
-            other.curve("a").mean, found.curve("a").mean
-        )
+@pytest.mark.parametrize("far", [1e-300, 1e200])
+def test_neither_logarithms_nor_the_scale_of_numbers_matter(far, small):
+    scaled = [{**t, "a": far * 10 ** t["a"]} for t in additive(30)]
+    found = trial_importance(scaled, "loss", num_repeats=2)
+    assert found.importances == small.importances
+    np.testing.assert_array_equal(found.curve("a").mean, small.curve("a").mean)
 
 
 def conditional(count=150):
@@ -220,7 +219,7 @@ def test_what_never_varies_has_no_importance():
     assert found.curve("epochs").values == [5]
 
 
-def test_values_of_numpy_are_values():
+def test_values_of_numpy_are_values(small):
     trials = additive(30)
     as_numpy = [
         {
@@ -232,23 +231,23 @@ def test_values_of_numpy_are_values():
         }
         for t in trials
     ]
-    found = trial_importance(as_numpy, "loss")
-    assert found.importances == trial_importance(trials, "loss").importances
+    found = trial_importance(as_numpy, "loss", num_repeats=2)
+    assert found.importances == small.importances
     assert {type(value) for value in found.curve("c").values} == {bool}
 
 
 @pytest.mark.parametrize("failed", [NAN, None, math.inf, np.float32(NAN)])
-def test_failed_trials_are_left_out(failed):
+def test_failed_trials_are_left_out(failed, small):
     trials = additive(30)
     bad = [{"a": 99.0, "b": "failed", "loss": failed}] * 2
     with pytest.warns(UserWarning) as said:
-        found = trial_importance([*bad, *trials], "loss")
+        found = trial_importance([*bad, *trials], "loss", num_repeats=2)
     assert str(said[0].message) == (
         "2 of 32 trials have no finite `loss` and are left out."
     )
     assert said[0].filename == __file__
     assert found.num_trials == 30
-    assert found.importances == trial_importance(trials, "loss").importances
+    assert found.importances == small.importances
     assert "failed" not in found.curve("b").values
 
 
