@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["panels", "plot_curve"]
 
-# From which ratio on numbers are spread over a log axis.
-DECADES = 100
 # Up to so many numbers each is marked.
 FEW = 10
 # So many letters fit side by side below a panel.
@@ -53,7 +51,8 @@ def plot_curve(
 ) -> Axes:
     """Draw a mean with its spread at each value of an input.
 
-    Numbers make a line, on a log axis if they span two powers of ten or more.
+    Numbers make a line, on a log axis if they are spread over powers of ten.
+    A further curve on the same Axes gets another color.
     Strings and booleans make points, and so does None beside numbers.
 
     Args:
@@ -74,9 +73,10 @@ def plot_curve(
         'log'
     """
     ax = axes(ax)
+    color = COLORS[len(ax.get_lines()) % len(COLORS)]
     if any(isinstance(value, str | bool) for value in values):
         places = np.arange(len(values))
-        ax.errorbar(places, mean, spread, fmt="o", color=COLORS[0], capsize=3)
+        ax.errorbar(places, mean, spread, fmt="o", color=color, capsize=3)
         names = [str(value) for value in values]
         turned = len("".join(names)) > LONGEST
         ax.set_xticks(places, names, rotation=30 if turned else 0)
@@ -86,22 +86,23 @@ def plot_curve(
     numbers = np.array(values[:off], np.float64)
     low, high = (mean - spread)[:off], (mean + spread)[:off]
     marker = "o" if off <= FEW else None
-    ax.plot(numbers, mean[:off], color=COLORS[0], lw=2, marker=marker)
-    ax.fill_between(numbers, low, high, color=COLORS[0], alpha=0.2, lw=0)
+    ax.plot(numbers, mean[:off], color=color, lw=2, marker=marker)
+    ax.fill_between(numbers, low, high, color=color, alpha=0.2, lw=0)
     _spread_out(ax, numbers)
     for height in mean[off:]:
-        ax.axhline(height, color=COLORS[1], ls="--", label="None")
+        ax.axhline(height, color=color, ls="--", label="None")
     return labelled(ax, *labels, legend=off < len(values))
 
 
 def _spread_out(ax: Axes, numbers: np.ndarray) -> None:
-    """A log axis for numbers of 0 or more that span powers of ten."""
+    """A log axis for numbers of 0 or more whose powers of ten are spread."""
     above = numbers[numbers > 0]
     if (numbers < 0).any() or not len(above):
         return
-    if above[-1] / above[0] < DECADES:
+    low, middle, high = above[0], above[(len(above) - 1) // 2], above[-1]
+    if high < 10 * low or middle > (low + high) / 4:
         return
     if len(above) == len(numbers):
         ax.set_xscale("log")
     else:  # linear from 0 to the lowest
-        ax.set_xscale("symlog", linthresh=above[0])
+        ax.set_xscale("symlog", linthresh=low)
