@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
-from table_models import FILMS, collaborative, rows_of, tabular
+from table_subjects import FILMS, collaborative, rows_of, tabular
 
 from keras_fast.data import TableEncoder
 from keras_fast.inference import ColumnEmbedding, embeddings

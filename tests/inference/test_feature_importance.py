@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import digest
 from matplotlib import pyplot as plt
-from table_models import ROWS, sales, tabular
+from table_subjects import ROWS, sales, tabular
 
 from keras_fast.inference import FeatureImportance, feature_importance
 
