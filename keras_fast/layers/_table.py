@@ -133,8 +133,11 @@ class TableFeatures(TableLayer):
 
     def _encoded(self, x: Any) -> Any:
         x = ops.take(x, self._columns, axis=1)
-        lows, slopes = (a.astype("float32") for a in (self._lows, self._slopes))
-        return ops.clip(ops.subtract(x, lows) * slopes, 0, 1)
+        lows, slopes = (
+            ops.convert_to_tensor(each, "float32")
+            for each in (self._lows, self._slopes)
+        )
+        return ops.clip((x - lows) * slopes, 0, 1)
 
 
 @keras.saving.register_keras_serializable("keras_fast")

@@ -209,7 +209,9 @@ def test_mixed_precision():
     assert predict(half).dtype == "float32"
     assert distance(predict(half), predict(model)) < 0.02
     before = weights(half)
-    compiled(half).train_on_batch(data(half)[0], target)
+    compiled(half)
+    for _ in range(4):  # the first may be spent on the scale of the loss
+        half.train_on_batch(data(half)[0], target)
     assert 0 < distance(weights(half), before) < 0.1
 
 

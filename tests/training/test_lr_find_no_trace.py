@@ -212,3 +212,21 @@ def test_between_two_scheduled_fits():
         ended.append(state(model))
     for plain, swept in zip(*ended, strict=True):
         np.testing.assert_array_equal(plain, swept)
+
+
+class Drawn(keras.utils.PyDataset):
+    """Batches of rows that each draw at random."""
+
+    num_batches = 3
+
+    def __getitem__(self, index):
+        x, y = data()
+        random.random()
+        rows = np.random.permutation(len(x))[:4]
+        return x[rows], y[rows]
+
+
+def test_what_the_data_draw_at_random_is_put_back():
+    before = pickle.dumps((np.random.get_state(), random.getstate()))
+    lr_find(mlp(adam()), Drawn(), num_steps=6)
+    assert pickle.dumps((np.random.get_state(), random.getstate())) == before
