@@ -80,7 +80,7 @@ def collaborative_filter(
         >>> model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.4), "mse")
         >>> stars = np.array([4.0, 5.0, 3.0])
         >>> history = model.fit(encoder(ratings), stars, verbose=0)
-        >>> model.get_layer("factors").biases["film"].embeddings.shape
+        >>> tuple(model.get_layer("factors").biases["film"].embeddings.shape)
         (4, 1)
 
     Reference:
