@@ -5,7 +5,8 @@
 
 Each recipe was chosen on an inner part of the training data, which `--inner`
 shows: a fifth of it at random, or for flights its last two months. The test
-data were scored twice: after the first look, weight decay and bins were chosen again there. Figures are medians of three seeds.
+data were scored twice: after a first look at them, weight decay and bins were
+chosen again on that inner part. Figures are medians of three seeds.
 """
 
 import _measure as measure  # first: it holds TensorFlow to one thread
