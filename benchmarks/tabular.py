@@ -37,7 +37,7 @@ from keras_fast.data import TableEncoder
 from keras_fast.models import tabular_model
 
 SEEDS = (0, 1, 2)
-RECIPE = {"epochs": 5, "max_lr": 2e-2, "weight_decay": 0.05, "min_count": 1}
+RECIPE = {"epochs": 5, "max_lr": 2e-2, "weight_decay": 0.01, "min_count": 1}
 
 
 class Task(NamedTuple):
@@ -56,7 +56,7 @@ def task(table, regression, must, inner=None, **changes):
 TASKS = {
     "diamonds, 5 epochs": task(tables.diamonds, True, 0.093),
     "diamonds, 10 epochs": task(tables.diamonds, True, 0.090, epochs=10),
-    "adult": task(tables.adult, False, 0.922),
+    "adult": task(tables.adult, False, 0.922, num_bins=64),
     "flights": task(
         tables.flights,
         False,
