@@ -23,6 +23,7 @@ from keras_fast.features.feature_cache import FeatureCache
 from keras_fast.inference.tta import predict_tta
 from keras_fast.training.fine_tune import fine_tune
 from keras_fast.training.fine_tune_history import FineTuneHistory
+from keras_fast.training.gradual_unfreeze import gradual_unfreeze
 from keras_fast.training.lr_find import lr_find
 from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.transfer.batch_norm import update_batch_norm
@@ -49,6 +50,7 @@ __all__ = [
     "fine_tune",
     "freeze",
     "freeze_to",
+    "gradual_unfreeze",
     "inference",
     "layer_groups",
     "layer_multipliers",

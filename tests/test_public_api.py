@@ -34,6 +34,7 @@ PUBLIC = {
         "fine_tune",
         "freeze",
         "freeze_to",
+        "gradual_unfreeze",
         "inference",
         "layer_groups",
         "layer_multipliers",

@@ -36,9 +36,10 @@ def rebind(
         everything: All that might, for an optimizer that has to place them.
     """
     check_rebindable(optimizer, everything)
-    if not optimizer.built:
+    # One that is not built may be around one that is.
+    optimizers = [each for each in chain(optimizer) if each.built]
+    if not optimizers:
         return
-    optimizers = chain(optimizer)
     kept = [_stash(each) for each in optimizers]
     for each in optimizers:
         _clear(each)

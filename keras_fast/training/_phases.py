@@ -7,29 +7,28 @@ from typing import Any
 import keras
 
 from keras_fast._checks import known_length, shown
-from keras_fast._keras.batches import has_length
+from keras_fast._keras.batches import has_length, without_validation
 from keras_fast._keras.fit import batches_of_this_fit, flattened
 from keras_fast.callbacks._neighbours import check_rates
-from keras_fast.callbacks.one_cycle import OneCycle
+from keras_fast.callbacks._scheduler import Schedule, Scheduler
 from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
 
 __all__ = [
-    "OneCycleBetween",
+    "Between",
     "OneTraining",
     "check_callbacks",
     "check_fit_kwargs",
     "check_length",
+    "without_split",
 ]
 
-Schedule = Callable[[float], float]
 
+class Between(Scheduler):
+    """A scheduler over the epochs from `first` to `last` of a training."""
 
-class OneCycleBetween(OneCycle):
-    """One cycle over the epochs from `first` to `last` of a longer training."""
-
-    def __init__(self, first: int, last: int, max_lr: float, **kwargs: Any):
-        super().__init__(max_lr, **kwargs)
-        self._between = (first, last)
+    def __init__(self, scheduler: Scheduler, first: int, last: int):
+        super().__init__(scheduler.optimizer)
+        self._scheduler, self._between = scheduler, (first, last)
 
     def _functions(
         self, num_updates: int, epochs: float | None
@@ -43,8 +42,10 @@ class OneCycleBetween(OneCycle):
 
             return shifted
 
-        cycle = super()._functions(num_updates, epochs)
-        return {name: within(schedule) for name, schedule in cycle.items()}
+        first, last = self._between
+        part = max(round((end - start) * num_updates), 1)
+        inner = self._scheduler._functions(part, last - first)
+        return {name: within(schedule) for name, schedule in inner.items()}
 
 
 class OneTraining(keras.callbacks.CallbackList):
@@ -79,7 +80,7 @@ class OneTraining(keras.callbacks.CallbackList):
             steps=None,
             verbose=verbose,
         )
-        self._given = self.callbacks
+        self._given, self._history = self.callbacks, history
         self._checkpoints = [
             each for each in given if isinstance(each, ResumableCheckpoint)
         ]
@@ -102,6 +103,12 @@ class OneTraining(keras.callbacks.CallbackList):
         self.model.fit(
             initial_epoch=first, epochs=last, callbacks=self, **fit_kwargs
         )
+
+    def record(self, **values: float) -> None:
+        """Add columns to the History, for the epochs of the last part."""
+        for name, value in values.items():
+            column = self._history.history.setdefault(name, [])
+            column += [value] * (len(self._history.epoch) - len(column))
 
     @property
     def goes_on(self) -> bool:
@@ -176,3 +183,16 @@ def check_length(recipe: str, x: Any, fit_kwargs: dict[str, Any]) -> None:
     """Refuse data that no schedule can be laid over."""
     if not has_length(x):
         known_length(f"`{recipe}`", fit_kwargs.get("steps_per_epoch"))
+
+
+def without_split(data: dict[str, Any]) -> dict[str, Any]:
+    """What `fit()` takes, with `validation_data` for `validation_split`.
+
+    Or the head would train on them, and each fit split again.
+    """
+    share = data.pop("validation_split", 0)
+    if share and data.get("validation_data") is None:
+        given = (data["x"], data["y"], data.get("sample_weight"))
+        train, data["validation_data"] = without_validation(*given, share)
+        data["x"], data["y"], data["sample_weight"] = train
+    return data

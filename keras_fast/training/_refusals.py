@@ -1,4 +1,4 @@
-"""What does `fine_tune` refuse, before anything has trained?"""
+"""What do recipes that fine-tune refuse, before anything has trained?"""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def check_model(model: keras.Model) -> Groups:
     return groups
 
 
-def check_ends(fit_kwargs: dict[str, Any]) -> None:
+def check_ends(recipe: str, fit_kwargs: dict[str, Any]) -> None:
     """Refuse callbacks that decide too which weights the model ends with."""
     validation = fit_kwargs.get("validation_data")
     share = fit_kwargs.get("validation_split")
@@ -56,7 +56,7 @@ def check_ends(fit_kwargs: dict[str, Any]) -> None:
         swaps = isinstance(each, keras.callbacks.SwapEMAWeights)
         if swaps or (best and ends):
             raise ValueError(
-                "`callbacks` must leave it to `fine_tune` which weights the "
+                f"`callbacks` must leave it to `{recipe}` which weights the "
                 "model ends with: averages, and the best ones if there are "
                 "validation data. Leave it out, or pass "
                 "`restore_best_weights=False`. Received: callbacks with "

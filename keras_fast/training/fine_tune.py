@@ -16,21 +16,21 @@ from keras_fast._checks import (
     positive,
     whole,
 )
-from keras_fast._keras.batches import without_validation
-from keras_fast._keras.optimizers import key
 from keras_fast._keras.rebind import averaged_updates
-from keras_fast._keras.scaled_updates import scaled_updates
 from keras_fast._keras.train_step import trace_anew
 from keras_fast._keras.unwrap import innermost
+from keras_fast.callbacks import OneCycle
 from keras_fast.training._averages import Averages
 from keras_fast.training._features import NoFeatures
+from keras_fast.training._group_rates import group_rates
 from keras_fast.training._head import train_head, validated
 from keras_fast.training._phases import (
-    OneCycleBetween,
+    Between,
     OneTraining,
     check_callbacks,
     check_fit_kwargs,
     check_length,
+    without_split,
 )
 from keras_fast.training._refusals import (
     check_ends,
@@ -40,7 +40,6 @@ from keras_fast.training._refusals import (
 from keras_fast.training.fine_tune_history import FineTuneHistory
 from keras_fast.transfer.freezing import freeze_to, unfreeze
 from keras_fast.transfer.groups import Groups, can_train, say_head
-from keras_fast.transfer.multipliers import layer_multipliers
 
 __all__ = ["fine_tune"]
 
@@ -177,8 +176,8 @@ def fine_tune(
     )
     check_fit_kwargs(fit_kwargs, ["initial_epoch"])
     check_callbacks(fit_kwargs.get("callbacks"))
-    check_ends(fit_kwargs)
-    data = _without_split({"x": x, "y": y, **fit_kwargs})
+    check_ends("fine_tune", fit_kwargs)
+    data = without_split({"x": x, "y": y, **fit_kwargs})
     history = FineTuneHistory()
     if head_epochs:
         plan = _head_first(model, data, history, plan, head_epochs, num_views)
@@ -214,41 +213,30 @@ def _train(
     callbacks = data.pop("callbacks", None)
     verbose = data.get("verbose", "auto")
     training = OneTraining(model, callbacks, history, last, verbose)
-    cycle = functools.partial(OneCycleBetween, momentums=plan.momentums)
+    cycle = functools.partial(OneCycle, momentums=plan.momentums)
     try:
         if frozen and not training.is_past(frozen):
             bn = {"train_batchnorm": plan.train_batchnorm}
             freeze_to(model, -1, plan.groups, **bn)
-            head = cycle(0, frozen, plan.base_lr, pct_start=0.99)
-            training.fit(0, frozen, head, **data)
+            head = cycle(plan.base_lr, pct_start=0.99)
+            training.fit(0, frozen, Between(head, 0, frozen), **data)
     finally:
         unfreeze(model, train_batchnorm=plan.train_batchnorm)
     if training.ended:
         return history
     rate, before = plan.base_lr / 2, validated(model, data)
-    up_and_down = cycle(frozen, last, rate, pct_start=0.3, div_factor=5.0)
+    up_and_down = Between(
+        cycle(rate, pct_start=0.3, div_factor=5.0), frozen, last
+    )
     rates = slice(rate / plan.lr_mult, rate)
     users = innermost(model.optimizer).use_ema
     length = None if users else plan.average * plan.epochs
     averaged = _averaged(model, length)
-    with _rates(model, plan.groups, rates), averaged as averages:
+    with group_rates(model, plan.groups, rates), averaged as averages:
         end = Averages(averages, length, before)
         training.fit(frozen, last, up_and_down, end, **data)
     history.kept = end.kept or None
     return history
-
-
-def _without_split(data: dict[str, Any]) -> dict[str, Any]:
-    """What `fit()` takes, with `validation_data` for `validation_split`.
-
-    Or the head would train on them, and each fit split again.
-    """
-    share = data.pop("validation_split", 0)
-    if share and data.get("validation_data") is None:
-        given = (data["x"], data["y"], data.get("sample_weight"))
-        train, data["validation_data"] = without_validation(*given, share)
-        data["x"], data["y"], data["sample_weight"] = train
-    return data
 
 
 def _warn(reason: NoFeatures, frozen: int) -> None:
@@ -273,27 +261,5 @@ def _averaged(model: keras.Model, num_epochs: float | None) -> Iterator[Any]:
         with averaged_updates(model.optimizer, *variables) as averages:
             trace_anew(model)
             yield averages
-    finally:
-        trace_anew(model)
-
-
-@contextlib.contextmanager
-def _rates(model: keras.Model, groups: Groups, rates: slice) -> Iterator[None]:
-    """A learning rate for each group, for a while."""
-    if rates.start == rates.stop:
-        yield
-        return
-    multipliers = layer_multipliers(model, rates, groups)
-    leaf: Any = innermost(model.optimizer)
-    by_key = {
-        key(leaf, variable): multiplier
-        for variable, multiplier in zip(
-            multipliers.variables, multipliers, strict=True
-        )
-    }
-    try:
-        with scaled_updates(leaf, lambda v: by_key[key(leaf, v)]):
-            trace_anew(model)
-            yield
     finally:
         trace_anew(model)

@@ -7,9 +7,9 @@ import keras
 
 from keras_fast._checks import compiled, function, positive, several, whole
 from keras_fast._keras.fit import flattened
-from keras_fast.callbacks import ResumableCheckpoint
+from keras_fast.callbacks import OneCycle, ResumableCheckpoint
 from keras_fast.training._phases import (
-    OneCycleBetween,
+    Between,
     OneTraining,
     check_callbacks,
     check_fit_kwargs,
@@ -120,11 +120,9 @@ def progressive_resizing(
         rate = rate or _found(model, given)
         valid = validation_data
         given["validation_data"] = valid(size) if callable(valid) else valid
-        cycle = OneCycleBetween(first, last, rate)
+        cycle = Between(OneCycle(rate), first, last)
         training.fit(first, last, cycle, **given)
-        for name, value in (("image_size", size), ("max_lr", rate)):
-            column = history.history.setdefault(name, [])
-            column += [value] * (len(history.epoch) - len(column))
+        training.record(image_size=size, max_lr=rate)
         if training.ended:
             break
     return history

@@ -18,7 +18,7 @@ from keras_fast.transfer.groups import (
     say_head,
 )
 
-__all__ = ["NORMALIZATION", "freeze", "freeze_to", "unfreeze"]
+__all__ = ["NORMALIZATION", "free_from", "freeze", "freeze_to", "unfreeze"]
 
 NORMALIZATION = (
     keras.layers.BatchNormalization,
@@ -69,14 +69,8 @@ def freeze_to(
             f"`group` must be below the number of groups, {len(groups)}. "
             f"Pass {len(groups) - 1} for the last. Received: group={group}"
         )
-    first = group % len(groups)
     _open(model)
-    for i, layers in enumerate(groups):
-        for layer in layers if i < first else ():
-            layer.trainable = False
-            for part in layers_of(layer):
-                if train_batchnorm and isinstance(part, NORMALIZATION):
-                    part.trainable = True
+    _shut(groups[: group % len(groups)], train_batchnorm)
     _take_effect(model)
 
 
@@ -119,13 +113,34 @@ def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
         6
     """
     checked_model(model)
-    shut = [] if train_batchnorm else default_groups(model)[:-1]
+    groups = [] if train_batchnorm else default_groups(model)
+    free_from(model, 0, groups, train_batchnorm=train_batchnorm)
+
+
+def free_from(
+    model: keras.Model, first: int, groups: Groups, *, train_batchnorm: bool
+) -> None:
+    """Let the groups from `first` on train, as recipes do.
+
+    Batch normalization before the last group trains in all groups or in none.
+    """
     _open(model)
-    for layer in itertools.chain(*shut):
-        for part in layers_of(layer):
-            if isinstance(part, keras.layers.BatchNormalization):
-                part.trainable = False
+    _shut(groups[:first], train_batchnorm)
+    if not train_batchnorm:
+        for layer in itertools.chain(*groups[first:-1]):
+            for part in layers_of(layer):
+                if isinstance(part, keras.layers.BatchNormalization):
+                    part.trainable = False
     _take_effect(model)
+
+
+def _shut(groups: Groups, train_batchnorm: bool) -> None:
+    """Freeze groups, with or without what normalizes in them."""
+    for layer in itertools.chain(*groups):
+        layer.trainable = False
+        for part in layers_of(layer):
+            if train_batchnorm and isinstance(part, NORMALIZATION):
+                part.trainable = True
 
 
 def _open(model: keras.Model) -> None:
