@@ -45,8 +45,9 @@ def classifier(hidden=(), **compile_arguments):
 
 
 def tune(model, x=X, y=Y, **arguments):
-    settings = {"epochs": 2, "batch_size": 20, "verbose": 0, "shuffle": False}
-    return fine_tune(model, x, y, **settings | arguments)
+    settings = {"epochs": 2, "batch_size": 20, "head_epochs": 10}
+    quiet = {"verbose": 0, "shuffle": False}
+    return fine_tune(model, x, y, **settings | quiet | arguments)
 
 
 def values(model):
@@ -98,7 +99,8 @@ def test_the_head_comes_to_a_regularized_linear_model():
     many = np.random.default_rng(1).normal(size=(500, 6)).astype("float32")
     features, there = (body.predict(x, verbose=0) for x in (X, many))
     before = [v.numpy() for v in body.weights]
-    history = tune(model, base_lr=1e-12, average=0, head_epochs=300)
+    often = {"head_epochs": 60, "batch_size": 4}
+    history = tune(model, base_lr=1e-12, average=0, **often)
     for variable, value in zip(body.weights, before, strict=True):
         assert distance(variable, value) <= 1e-6
     regression = LogisticRegression(C=1.0).fit(features, Y)
@@ -300,7 +302,8 @@ def test_weights_of_samples_and_classes_reach_the_head():
         {},
     ):
         model = classifier()
-        tune(model, base_lr=1e-12, average=0, head_epochs=120, **arguments)
+        often = {"head_epochs": 30, "batch_size": 5}
+        tune(model, base_lr=1e-12, average=0, **often, **arguments)
         kernels.append(model.predict(X, verbose=0)[:, 1].mean())
     assert kernels[0] == pytest.approx(kernels[1], rel=1e-4)
     assert kernels[0] < 0.85 * kernels[2]
@@ -502,7 +505,8 @@ def test_targets_of_a_regression_may_be_of_any_size():
     model.compile("adam", "mse", jit_compile=JIT)
     test = (100 + 20 * TEST[:, :1]).astype("float32")
     valid = (TEST, test)
-    history = tune(model, X, targets, head_epochs=200, validation_data=valid)
+    often = {"head_epochs": 50, "batch_size": 5}
+    history = tune(model, X, targets, validation_data=valid, **often)
     assert history.linear["loss"] < 0.7 * test.var()
 
 
