@@ -56,8 +56,8 @@ ax = found.plot()
 tell(found)
 
 # %% [markdown]
-# `highest` stands out, and is `found.suggestion`. It lies a third of the way
-# from where the slope is half down to where the cliff is half up, on a
+# `highest` stands out, and is `found.suggestion`. It lies half-way from where
+# half of the slope is behind to where a quarter of the cliff is, on a
 # logarithmic scale.
 #
 # Where the rules agree, all is well. `found.spread` is the largest
@@ -68,9 +68,9 @@ print(f"spread: a factor of {found.spread:.0f}")
 
 # %% [markdown]
 # `valley` is fastai's own, and it is careful: often several times too low. That
-# costs epochs, not accuracy. Over the twelve tasks of
-# `benchmarks/lr_find_regret.py`, `highest` had the lowest worst case of the
-# five rules.
+# costs epochs, not accuracy. Over the sixteen tasks of
+# `benchmarks/lr_find_regret.py`, `highest` had the lowest median and the
+# lowest worst case of the five rules.
 #
 # ## The curve is a hedgehog
 #
