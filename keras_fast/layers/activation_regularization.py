@@ -73,8 +73,9 @@ class ActivationRegularization(keras.layers.Layer):
             self.add_loss(self.alpha * _size(dropped) + self.beta * _pace(raw))
         return dropped
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return mask[1] if isinstance(mask, list | tuple) else mask
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        several = isinstance(previous_mask, list | tuple)
+        return previous_mask[1] if several else previous_mask
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[1] if _is_pair(input_shape) else input_shape
@@ -109,7 +110,8 @@ def _size(outputs: Any) -> Any:
 
 def _pace(outputs: Any) -> Any:
     outputs = ops.cast(outputs, "float32")
-    squares = ops.square(outputs[:, 1:] - outputs[:, :-1])
+    squares: Any = ops.square(outputs[:, 1:] - outputs[:, :-1])
     # One timestep has no change: 0, where a mean would be NaN.
-    count = ops.maximum(ops.cast(ops.size(squares), "float32"), 1)
-    return ops.sum(squares) / count
+    count: Any = ops.maximum(ops.cast(ops.size(squares), "float32"), 1)
+    total: Any = ops.sum(squares)
+    return total / count

@@ -77,7 +77,7 @@ class ConcatPooling(keras.layers.Layer):
         pooled = _pooled(outputs, ops.expand_dims(real, -1))
         return ops.concatenate(pooled, axis=-1)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         return None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -95,17 +95,19 @@ def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
 
 def _pooled(outputs: Any, real: Any) -> list[Any]:
     """Last, maximum and mean; `real` is (batch, timesteps, 1)."""
-    places = ops.arange(1, ops.shape(outputs)[1] + 1)[:, None]
-    places = ops.where(real, places, 0)
+    _, length, _ = ops.shape(outputs)
+    places = ops.where(real, ops.arange(1, length + 1)[:, None], 0)
     # A sum with one term; without a real timestep with none.
     at_last = ops.logical_and(
         real, ops.equal(places, ops.max(places, axis=1, keepdims=True))
     )
     last = ops.sum(ops.where(at_last, outputs, 0), axis=1)
-    count = ops.sum(ops.cast(real, "float32"), axis=1)
+    count: Any = ops.sum(ops.cast(real, "float32"), axis=1)
     highest = ops.max(ops.where(real, outputs, -float("inf")), axis=1)
     highest = ops.where(count > 0, highest, 0)
     # float16 has too few digits for a long sum.
-    total = ops.sum(ops.cast(ops.where(real, outputs, 0), "float32"), axis=1)
+    total: Any = ops.sum(
+        ops.cast(ops.where(real, outputs, 0), "float32"), axis=1
+    )
     mean = ops.cast(total / ops.maximum(count, 1), outputs.dtype)
     return [last, highest, mean]

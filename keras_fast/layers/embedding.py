@@ -116,7 +116,7 @@ class Embedding(keras.layers.Embedding):
             "int64",
         ):
             inputs = ops.cast(inputs, "int32")
-        rows = ops.take(table, inputs, axis=0)
+        rows: Any = ops.take(table, inputs, axis=0)
         if training and self.dropout > 0:
             # A number for each word, gathered: no second table.
             factors = keras.random.dropout(
