@@ -95,8 +95,8 @@ def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
 
 def _pooled(outputs: Any, real: Any) -> list[Any]:
     """Last, maximum and mean; `real` is (batch, timesteps, 1)."""
-    _, length, _ = ops.shape(outputs)
-    places = ops.where(real, ops.arange(1, length + 1)[:, None], 0)
+    shape: Any = ops.shape(outputs)
+    places = ops.where(real, ops.arange(1, shape[1] + 1)[:, None], 0)
     # A sum with one term; without a real timestep with none.
     at_last = ops.logical_and(
         real, ops.equal(places, ops.max(places, axis=1, keepdims=True))

@@ -177,6 +177,19 @@ def test_it_is_saved_and_loaded(tmp_path):
     assert both.backward_layer.weight_dropout == 0.3
 
 
+@pytest.mark.tensorflow_only
+def test_it_is_exported_after_training(tmp_path):
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((LENGTH, FEATURES)), layer()])
+    model.compile("adam", "mse")
+    model.train_on_batch(X, np.ones((BATCH, UNITS)))
+    model.export(tmp_path / "model", verbose=False)
+    served = tf.saved_model.load(tmp_path / "model").serve(X)
+    np.testing.assert_allclose(served, numbers(model(X))[0], atol=1e-6)
+    tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
+
+
 @pytest.mark.parametrize(
     ("rate", "error", "message"),
     [
