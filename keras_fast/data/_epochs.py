@@ -40,7 +40,7 @@ class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
         self._planned: tuple[Any, Any] = (None, None)
 
     def _make_plan(self, rng: np.random.Generator | None) -> Plan:
-        """The order of an epoch; without `rng` that of the texts."""
+        """The order of an epoch; without `rng`, that of the texts."""
         raise NotImplementedError
 
     def _batch(self, plan: Plan, index: int) -> tuple[np.ndarray, ...]:

@@ -1,4 +1,4 @@
-"""Batches of whole texts, padded as little as can be."""
+"""Batches of whole texts of similar length."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,8 +9,8 @@ from keras_fast._checks import shown, whole
 from keras_fast.data._epochs import EpochDataset
 from keras_fast.data._token_ids import token_ids
 
-# Texts are sorted by length within so many batches, as fastai does: few
-# enough for another mixture each epoch.
+# Batches in a chunk, as in fastai: enough to find texts of similar length,
+# few enough for other batches each epoch.
 CHUNK = 50
 
 
@@ -22,45 +22,49 @@ class Batches(NamedTuple):
 
 
 class TextBatches(EpochDataset[Batches]):
-    """Texts of similar length side by side, padded on the right.
+    """Batches of whole texts of similar length, padded on the right.
 
-    For the training of a text classifier, and for predictions. In each epoch
-    the texts are shuffled, sorted by length within chunks of 50 batches, and
-    the batches shuffled, as fastai's `SortedDL` does. A batch is as wide as
-    its longest text, rounded up to a multiple of `round_to`: few shapes, so
-    that the model is compiled few times. No text is cut.
+    Data to train a text classifier on, and to predict. Each epoch shuffles the
+    texts, sorts them by length within chunks of 50 batches, and shuffles the
+    batches, as fastai's `SortedDL` does. A batch is as wide as its longest
+    text, rounded up to a multiple of `round_to`, so that the model is compiled
+    for few shapes. No text is cut unless you pass `max_length`.
 
-    With `shuffle=False` texts keep their order, and so do predictions:
-    `model.predict(TextBatches(texts))` has a row for each text. When shuffled,
-    text `batches.order[i]` is row `i`: read `order` before each pass.
+    With `shuffle=False` the texts keep their order, and so do predictions:
+    row `i` of `model.predict(TextBatches(texts))` is that of `texts[i]`. When
+    shuffled, it is that of `texts[batches.order[i]]`; read `order` before the
+    pass. An empty text becomes a row of padding.
 
-    An empty text is one of padding alone. What is in batch `i` follows from
-    `seed`, `epoch` and `i` alone. To go on with a training in a new process,
-    set `epoch` to the number of epochs done.
+    Batch `i` depends on `seed`, `epoch` and `i` alone. To continue training in
+    a new process, set `epoch` to the number of epochs done, or use
+    `ResumableCheckpoint`, which does.
 
     Args:
-        texts: Lists or arrays of ids, one a text; or one array of ids with
-            `offsets`. With `tokenizer` strings, or whatever it takes.
-        y: Labels, one a text: an array of any shape, or None.
-        batch_size: Texts in a batch; one of them may have fewer.
-        tokenizer: A function from a text to its ids. Called once a text, here.
+        texts: A list of texts, each a list or array of ids. With `tokenizer`,
+            a list of strings, or of whatever it takes. Or one array of ids
+            with `offsets`; it is not copied and may be memory-mapped.
+        y: Labels, an array with an entry for each text; or None.
+        batch_size: Texts in a batch; one batch may have fewer.
+        tokenizer: A function from a text to its ids, called once for each
+            text when the batches are made.
         offsets: Where in `texts` each text begins, and where the last ends:
             `num_texts + 1` whole numbers.
-        pad: The id of padding, which no text may have.
+        pad: The id of padding; no text may contain it.
         round_to: Widths are multiples of this.
-        max_length: Tokens of a text that are used, from its beginning; None
-            for all.
-        shuffle: Whether to shuffle; if None, texts with labels are.
+        max_length: How many tokens to keep of each text, from its beginning;
+            None keeps all.
+        shuffle: Whether each epoch has its own order; None shuffles if there
+            are labels.
         seed: Makes the order repeatable; if None, it is drawn from NumPy's
             random state, which `keras.utils.set_random_seed` sets.
-        sample_weight: Weights, one a text.
+        sample_weight: An array with a weight for each text.
         **kwargs: As `keras.utils.PyDataset`: `workers` and so on.
 
     Raises:
         TypeError: Ids are not whole numbers, or strings come without a
             tokenizer; the message names the text.
-        ValueError: An id is negative or that of padding; there is no text;
-            there are more or fewer labels than texts.
+        ValueError: An id is negative or equals `pad`; there is no text; the
+            number of labels is not that of texts.
 
     Examples:
         >>> texts = [[5, 3], [4], [2, 2, 6]]
@@ -144,10 +148,10 @@ class TextBatches(EpochDataset[Batches]):
         return self.round_to * np.maximum(-(-lengths // self.round_to), 1)
 
     def _told_apart(self, widths: np.ndarray) -> np.ndarray:
-        """Widths of which the first two differ, where any may.
+        """Widths of which the first two differ, if any may differ.
 
-        On TensorFlow Keras takes what two batches have in common for what all
-        batches have in common.
+        On TensorFlow, Keras infers the shape of all batches from the first
+        two: of equal width, they would fix the width of all.
         """
         ends = np.array([self._lengths.min(), self._lengths.max()])
         narrowest, widest = self._rounded(ends)

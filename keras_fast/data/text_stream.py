@@ -20,29 +20,31 @@ class Stream(NamedTuple):
 class TextStream(EpochDataset[Stream]):
     """Contiguous windows of ids, and the ids that follow each.
 
-    For the training of a language model. In each epoch the texts are joined in
-    another order, and the stream is cut into `batch_size` long rows. Batch `i`
-    has window `i` of each row: `x` (batch_size, length), and `y`, each word's
-    next. All batches have one shape. Each window is a sample of its own: no
-    state is kept between batches, so that they may come in any order, as
-    `fit()` shuffles them. The end of the stream that fills no batch is left
-    out of an epoch, less than `batch_size * length` tokens.
+    Data to train a language model on. Each epoch joins the texts in a new
+    order and cuts the stream into `batch_size` long rows. Batch `i` has
+    window `i` of each row: `x` (batch_size, length), and `y` with the id that
+    follows each id of `x`. All batches have the same shape. Windows are
+    independent samples: models keep no state between batches, which may come
+    in any order. The end of the stream, at most `batch_size * length` tokens
+    that don't fill a batch, is left out of the epoch.
 
-    Nothing is put between texts: have the tokenizer begin each with a token
-    that says so. Evaluate with `shuffle=False`, so that the loss is of the
-    same windows each time.
+    Nothing is inserted between texts: let the tokenizer begin each text with a
+    token of its own. Evaluate with `shuffle=False`, so that each evaluation
+    sees the same windows.
 
-    What is batch `i` follows from `seed`, `epoch` and `i` alone. To go on with
-    a training in a new process, set `epoch` to the number of epochs done.
+    Batch `i` depends on `seed`, `epoch` and `i` alone. To continue training in
+    a new process, set `epoch` to the number of epochs done, or use
+    `ResumableCheckpoint`, which does.
 
     Args:
-        texts: Lists or arrays of ids, one a text; or one array of ids, as one
-            text, or with `offsets` as several. With `tokenizer` strings, or
-            whatever it takes. Keep ids of long corpora in one array: it is not
-            copied, and may be mapped from a file.
+        texts: A list of texts, each a list or array of ids. With `tokenizer`,
+            a list of strings, or of whatever it takes. Or one array of ids:
+            one text, or several with `offsets`. It is not copied and may be
+            memory-mapped.
         batch_size: Windows in a batch.
         length: Tokens in a window.
-        tokenizer: A function from a text to its ids. Called once a text, here.
+        tokenizer: A function from a text to its ids, called once for each
+            text when the stream is made.
         offsets: Where in `texts` each text begins, and where the last ends:
             `num_texts + 1` whole numbers.
         shuffle: Whether texts come in another order each epoch.

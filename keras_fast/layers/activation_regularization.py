@@ -12,16 +12,16 @@ from keras_fast._checks import non_negative
 class ActivationRegularization(keras.layers.Layer):
     """Adds activation regularization (AR and TAR) to the loss in training.
 
-    AR keeps outputs small, `alpha * mean(dropped**2)`; TAR keeps them from
-    changing fast, `beta * mean((raw[:, 1:] - raw[:, :-1])**2)`. Outputs pass
-    through unchanged. `evaluate()` and validation add nothing: their loss is
-    the compiled one.
+    AR penalizes large outputs, `alpha * mean(dropped**2)`; TAR penalizes fast
+    changes, `beta * mean((raw[:, 1:] - raw[:, :-1])**2)`. The outputs pass
+    through unchanged. `evaluate()` and validation report the compiled loss
+    without the penalties.
 
-    fastai takes AR of the outputs of the last LSTM after dropout and TAR of
-    the same outputs before it. Call the layer on both for that, or on one
-    tensor for both penalties. Unlike `keras.layers.ActivityRegularization`,
-    whose penalty is a sum, these are means: they don't depend on the batch
-    size or the length.
+    fastai computes AR from the outputs of the last LSTM after dropout, and TAR
+    from the same outputs before dropout. Call the layer on `[raw, dropped]`
+    for that, or on one tensor for both penalties. The penalties are means and
+    don't depend on the batch size or the length, unlike the sum of
+    `keras.layers.ActivityRegularization`. Padding counts like text.
 
     Args:
         alpha: Factor of AR.

@@ -1,4 +1,4 @@
-"""A bias of its own."""
+"""A bias as a layer."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_fast")
 class Bias(keras.layers.Layer):
-    """Adds a learned number to each feature.
+    """Adds a trainable bias to each feature.
 
-    For what has no bias itself, such as a decoder that shares the table of an
-    `Embedding`. There the bias must be no weight of the embedding: a model
-    that embeds and does not decode would have a weight without a gradient.
+    Use it after a decoder that shares the table of an `Embedding`. As a weight
+    of the embedding, the bias would have no gradient in a model that embeds
+    words and predicts none, such as a classifier.
 
     Args:
         bias_initializer: As `keras.layers.Dense`.

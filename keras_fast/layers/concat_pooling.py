@@ -12,12 +12,12 @@ from keras_fast._checks import whole
 class ConcatPooling(keras.layers.Layer):
     """Last, maximum and mean over time, side by side, without the padding.
 
-    What fast.ai's text classifier puts between encoder and head. Call it on
-    the outputs and the ids that they come from. The padding is then known here
-    and nowhere else: the LSTMs before need no mask, which would cost them
-    cuDNN, and texts padded on the right are predicted as if they were not
-    padded. `mask=` and Keras's own masks are taken too; a timestep counts if
-    nothing says that it is padding. A text of padding alone gives zeros.
+    fast.ai's text classifier has it between encoder and head. Call it on the
+    outputs of an encoder and the ids of its texts, to leave out timesteps
+    whose id is `pad`. The encoder then needs no mask, which would cost LSTMs
+    cuDNN, and predictions don't depend on padding on the right. A `mask` and
+    Keras's own masks work too; a timestep counts if no mask excludes it.
+    An empty text, all padding, gives zeros.
 
     Args:
         pad: The id of padding.

@@ -26,13 +26,13 @@ class Embedding(keras.layers.Embedding):
     [the benchmark](../benchmarks.md#what-does-a-dense-gradient-cost).
     Arguments, weights, masks, LoRA and quantization are Keras's.
 
-    Two more things are for language models. `dropout` drops whole words, as
-    fastai's `EmbeddingDropout`: while training, each call draws which rows are
-    zeros, at all places where they occur, and scales the others. And
-    `embedding(x, reverse=True)` multiplies by the transposed table, which ties
-    the decoder's weights to the embedding's, as
-    `keras.layers.ReversibleEmbedding` does. No row is dropped there. Add a
-    `Bias` for the decoder's bias.
+    Two additions are for language models. `dropout` drops whole words, as
+    fastai's `EmbeddingDropout` does: in training, each call drops some rows
+    wherever they occur in the batch, and scales the others. And
+    `embedding(x, reverse=True)` multiplies by the transposed table, without
+    dropout: a decoder whose weights are tied to the embedding's. It is what
+    `keras.layers.ReversibleEmbedding` calls `reverse`. Add a `Bias` layer for
+    the decoder's bias.
 
     Args:
         input_dim: Number of rows, the largest index plus 1.
@@ -55,7 +55,7 @@ class Embedding(keras.layers.Embedding):
 
     Raises:
         ValueError: As `keras.layers.Embedding`; `dropout` is not from 0 to
-            below 1; `reverse` with `mask_zero`, which takes inputs for ids.
+            below 1; `reverse` is used with `mask_zero`.
 
     Examples:
         >>> words = keras.Sequential(
@@ -98,8 +98,8 @@ class Embedding(keras.layers.Embedding):
         super().__init__(input_dim, output_dim, *args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        # Not in the constructor: with `weights` Keras's builds the layer.
-        # Without dropout there is no more state than in Keras's.
+        # Keras's constructor builds the layer if it is given `weights`.
+        # Without dropout the layer has the variables of Keras's.
         if self.dropout > 0 and not self.built:
             self.seed_generator = keras.random.SeedGenerator(self.seed)
         super().build(input_shape)
@@ -118,7 +118,7 @@ class Embedding(keras.layers.Embedding):
             inputs = ops.cast(inputs, "int32")
         rows: Any = ops.take(table, inputs, axis=0)
         if training and self.dropout > 0:
-            # A number for each word, gathered: no second table.
+            # One factor a word, gathered by id, needs no copy of the table.
             factors = keras.random.dropout(
                 ops.ones((self.input_dim, 1), "float32"),
                 self.dropout,

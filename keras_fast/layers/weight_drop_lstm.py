@@ -12,19 +12,18 @@ class WeightDropLSTM(keras.layers.LSTM):
     """`keras.layers.LSTM` with dropout on its recurrent weights.
 
     The recurrent layer of AWD-LSTM, the network of fast.ai's language models.
-    While training, each call drops entries of the recurrent kernel once, for
-    all timesteps and all sequences of the batch, and scales the others by
-    `1 / (1 - weight_dropout)`. The kernel is an LSTM's otherwise, so that
-    cuDNN still runs it: `recurrent_dropout`, which drops states, rules cuDNN
-    out. See [the benchmark](../benchmarks.md#what-does-weight-drop-cost).
+    In training, each call drops entries of the recurrent kernel once, for all
+    timesteps and all sequences of the batch, and scales the others by
+    `1 / (1 - weight_dropout)`. The layer remains eligible for cuDNN, unlike
+    an LSTM with `recurrent_dropout`, which drops states. See
+    [the benchmark](../benchmarks.md#what-does-weight-drop-cost).
 
-    Arguments, weights and states are an LSTM's. Copy weights from an LSTM with
-    `set_weights(lstm.get_weights())`; `.weights.h5` files of the two don't
-    fit each other.
+    Arguments, weights and states are those of `keras.layers.LSTM`. Copy
+    weights from an LSTM with `set_weights(lstm.get_weights())`; their
+    `.weights.h5` files are not interchangeable.
 
-    Don't pad on the left and don't pass a mask if you can do without: with a
-    mask cuDNN is not used on JAX and PyTorch. Pad on the right and mask the
-    outputs, as `ConcatPooling` does.
+    On JAX and PyTorch, Keras does not use cuDNN with a mask. Pad texts on the
+    right, pass no mask, and mask the outputs instead, as `ConcatPooling` does.
 
     Args:
         units: Length of the output and of each state.
@@ -79,13 +78,13 @@ class WeightDropLSTM(keras.layers.LSTM):
             return loop(sequences, initial_state, mask, training)
         cell = self.cell
         kernel = cell.recurrent_kernel
-        # In float32: with 16 bits a small share would be drawn inexactly.
+        # In float32: 16 bits are too few to draw a small share exactly.
         factors = keras.random.dropout(
             keras.ops.ones(kernel.shape, "float32"),
             self.weight_dropout,
             seed=cell.seed_generator,
         )
-        # Dropped here, not in the cell, whose call is one timestep.
+        # Not in the cell: Keras calls it once a timestep, or not at all.
         cell.recurrent_kernel = kernel * keras.ops.cast(
             factors, self.compute_dtype
         )

@@ -185,7 +185,8 @@ def test_it_is_exported_after_training(tmp_path):
     model.compile("adam", "mse")
     model.train_on_batch(X, np.ones((BATCH, UNITS)))
     model.export(tmp_path / "model", verbose=False)
-    served = tf.saved_model.load(tmp_path / "model").serve(X)
+    loaded = tf.saved_model.load(tmp_path / "model")
+    served = loaded.serve(X)
     np.testing.assert_allclose(served, numbers(model(X))[0], atol=1e-6)
     tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
 
