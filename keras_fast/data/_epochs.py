@@ -47,7 +47,7 @@ class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
         raise NotImplementedError
 
     @property
-    def plan(self) -> Plan:
+    def _plan(self) -> Plan:
         """The order of the epoch in progress."""
         epoch = self.epoch if self.shuffle else -1
         known, plan = self._planned
@@ -65,7 +65,7 @@ class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
                 "`index` must be that of a batch. Pass one from 0 to "
                 f"{self.num_batches - 1}. Received: index={index}"
             )
-        return self._batch(self.plan, index)
+        return self._batch(self._plan, index)
 
     def on_epoch_end(self) -> None:
         if not restarts():

@@ -121,7 +121,7 @@ class TextBatches(EpochDataset[Batches]):
     @property
     def order(self) -> np.ndarray:
         """Which texts come one after another in the epoch in progress."""
-        return np.concatenate(self.plan.rows)
+        return np.concatenate(self._plan.rows)
 
     def _make_plan(self, rng: np.random.Generator | None) -> Batches:
         order = np.arange(len(self._lengths))
