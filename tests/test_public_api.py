@@ -68,6 +68,8 @@ PUBLIC = {
     "keras_fast.data": [
         "AugTransforms",
         "TableEncoder",
+        "TextBatches",
+        "TextStream",
         "load_images",
         "mix",
         "show_batch",
@@ -89,7 +91,14 @@ PUBLIC = {
         "most_confused",
         "top_losses",
     ],
-    "keras_fast.layers": ["Embedding", "ScaledSigmoid"],
+    "keras_fast.layers": [
+        "ActivationRegularization",
+        "Bias",
+        "ConcatPooling",
+        "Embedding",
+        "ScaledSigmoid",
+        "WeightDropLSTM",
+    ],
     "keras_fast.models": [
         "collaborative_filter",
         "efficientnet_lite0",

@@ -19,10 +19,12 @@ __all__ = [
     "begin_at",
     "begin_at_epoch",
     "callbacks_of_this_fit",
+    "data_of_this_fit",
     "flattened",
     "is_in_a_fit",
     "is_validated",
     "is_within_a_fit",
+    "restarts",
     "trains_already",
 ]
 
@@ -44,6 +46,28 @@ def flattened(callbacks: Any) -> list[keras.callbacks.Callback]:
 def batches_of_this_fit() -> int | None:
     """Batches in an epoch of the `fit()` that called, as far as it knows."""
     return _innermost(EpochIterator, inspect.currentframe()).num_batches
+
+
+def data_of_this_fit() -> keras.utils.PyDataset | None:
+    """The `PyDataset` that the `fit()` that called trains on, if it is one."""
+    epoch = _innermost(EpochIterator, inspect.currentframe())
+    return getattr(getattr(epoch, "data_adapter", None), "py_dataset", None)
+
+
+def restarts() -> bool:
+    """Whether Keras tells its data that an epoch has ended when none has.
+
+    It does so at the beginning of each `fit()` and `evaluate()`, after a batch
+    of it built the model or not.
+    """
+    frame = inspect.currentframe()
+    for _ in range(4):  # this function, the data, their adapter, the iterator
+        if frame is None:
+            return False
+        if frame.f_code is EpochIterator.reset.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def batches_done(batch: int, model: keras.Model) -> int:

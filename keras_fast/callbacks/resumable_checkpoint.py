@@ -15,6 +15,7 @@ from keras_fast._keras.fit import (
     begin_at,
     begin_at_epoch,
     callbacks_of_this_fit,
+    data_of_this_fit,
 )
 from keras_fast._keras.outside import outside
 from keras_fast._keras.state import (
@@ -70,9 +71,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     - This callback stands last. Schedules of keras_fast may stand behind it,
       but for an `SGDR` whose cycles other callbacks follow.
     - Other callbacks start afresh, `EarlyStopping` with them, and `History`
-      has the epochs since. A callback of yours with `save_own_variables(store)`
-      and `load_own_variables(store)`, of NumPy arrays by name, is saved too;
-      so are `WeightAveraging` and `CycleStopping`.
+      has the epochs since. A callback or `PyDataset` of yours with
+      `save_own_variables(store)` and `load_own_variables(store)`, of NumPy
+      arrays by name, is saved too; so are `WeightAveraging`, `CycleStopping`,
+      `TextStream` and `TextBatches`.
 
     After an interruption within an epoch its first batches are only read again.
 
@@ -175,6 +177,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
                     "cycles. Put it last. Received: "
                     f"{type(each).__name__} behind it"
                 )
+        given.append(data_of_this_fit())
         return [c for c in given if hasattr(c, "save_own_variables")]
 
     def _refuse_outside(self) -> None:
@@ -201,11 +204,8 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         if batch:
             arrays |= values("metrics", _metrics_variables(model))
             arrays |= _named("batch", random_state())
-        place = {
-            "epoch": epoch,
-            "batch": batch,
-            "stopped": bool(model.stop_training),
-        }
+        stopped = bool(model.stop_training)
+        place = {"epoch": epoch, "batch": batch, "stopped": stopped}
         write_array_file(self.path, arrays, self._facts() | place)
 
     def _facts(self) -> dict[str, Any]:

@@ -1,6 +1,19 @@
 """Layers that Keras does not have, or has with a fault."""
 
+from keras_fast.layers.activation_regularization import (
+    ActivationRegularization,
+)
+from keras_fast.layers.bias import Bias
+from keras_fast.layers.concat_pooling import ConcatPooling
 from keras_fast.layers.embedding import Embedding
 from keras_fast.layers.scaled_sigmoid import ScaledSigmoid
+from keras_fast.layers.weight_drop_lstm import WeightDropLSTM
 
-__all__ = ["Embedding", "ScaledSigmoid"]
+__all__ = [
+    "ActivationRegularization",
+    "Bias",
+    "ConcatPooling",
+    "Embedding",
+    "ScaledSigmoid",
+    "WeightDropLSTM",
+]
