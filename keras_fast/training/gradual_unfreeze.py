@@ -119,11 +119,7 @@ def gradual_unfreeze(
 
     - [Howard and Ruder, 2018](https://arxiv.org/abs/1801.06146)
     """
-    optimizer = compiled(model).optimizer
-    check_optimizer(optimizer, None)
-    groups = default_groups(model) if groups is None else groups
-    groups = checked_groups(model, groups)
-    check_rebindable(optimizer, can_train(model))
+    groups = _checked(model, groups)
     check_length("gradual_unfreeze", given(x), fit_kwargs)
     function("schedule", schedule)
     lr_decay = at_least("lr_decay", lr_decay, 1)
@@ -131,15 +127,10 @@ def gradual_unfreeze(
     check_fit_kwargs(fit_kwargs, ["initial_epoch"])
     check_callbacks(fit_kwargs.get("callbacks"))
     check_ends("gradual_unfreeze", fit_kwargs)
-    history = keras.callbacks.History()
     data = without_split({"x": x, "y": y, **fit_kwargs})
-    training = OneTraining(
-        model,
-        data.pop("callbacks", None),
-        history,
-        stages[-1].last,
-        data.get("verbose", "auto"),
-    )
+    callbacks, history = data.pop("callbacks", None), keras.callbacks.History()
+    verbose = data.get("verbose", "auto")
+    training = OneTraining(model, callbacks, history, stages[-1].last, verbose)
     best = Averages(None, None, validated(model, data))
     bn = {"train_batchnorm": train_batchnorm}
     try:
@@ -155,6 +146,16 @@ def gradual_unfreeze(
     finally:
         free_from(model, 0, groups, **bn)
     return history
+
+
+def _checked(model: keras.Model, groups: Groups | None) -> Groups:
+    """Groups of a model that can be frozen and trained group by group."""
+    optimizer = compiled(model).optimizer
+    check_optimizer(optimizer, None)
+    groups = default_groups(model) if groups is None else groups
+    groups = checked_groups(model, groups)
+    check_rebindable(optimizer, can_train(model))
+    return groups
 
 
 def _stages(epochs: Any, learning_rates: Any, num_groups: int) -> list[_Stage]:
