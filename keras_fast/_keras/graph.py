@@ -8,6 +8,7 @@ __all__ = [
     "calls_of",
     "graph_of",
     "input_structure",
+    "last_depths",
     "made_by",
     "ordered_calls",
 ]
@@ -24,6 +25,15 @@ def ordered_calls(graph: Any) -> list[Any]:
     by_depth = graph._nodes_by_depth
     depths = sorted(by_depth, reverse=True)
     return [node for depth in depths for node in by_depth[depth]]
+
+
+def last_depths(graph: Any) -> dict[int, int]:
+    """By id of layer, how far its last call is from the outputs."""
+    return {
+        id(node.operation): depth
+        for depth in sorted(graph._nodes_by_depth, reverse=True)
+        for node in graph._nodes_by_depth[depth]
+    }
 
 
 def calls_of(operation: Any) -> list[Any]:

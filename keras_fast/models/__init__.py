@@ -1,13 +1,18 @@
 """Which model for this task? Functions that build a `keras.Model`."""
 
+from keras_fast.models.awd_lstm import language_model, text_encoder
 from keras_fast.models.classifier import image_classifier
 from keras_fast.models.collaborative import collaborative_filter
 from keras_fast.models.lite0 import efficientnet_lite0
 from keras_fast.models.tabular import tabular_model
+from keras_fast.models.text import text_classifier
 
 __all__ = [
     "collaborative_filter",
     "efficientnet_lite0",
     "image_classifier",
+    "language_model",
     "tabular_model",
+    "text_classifier",
+    "text_encoder",
 ]

@@ -7,7 +7,13 @@ import keras
 
 from keras_fast._checks import several, whole
 
-__all__ = ["channels_last", "feature_maps", "image_shape", "weights_path"]
+__all__ = [
+    "channels_last",
+    "check_activation",
+    "feature_maps",
+    "image_shape",
+    "weights_path",
+]
 
 Shape = tuple[int | None, int | None, int]
 
@@ -81,3 +87,20 @@ def feature_maps(backbone: Any) -> keras.Model:
             f"{[end.shape for end in backbone.outputs]}"
         )
     return backbone
+
+
+def check_activation(num_classes: int, activation: str | None) -> None:
+    """Refuse an end of a classifier that makes no sense."""
+    whole("num_classes", num_classes)
+    if activation not in ("softmax", "sigmoid", None):
+        raise ValueError(
+            "`activation` must be 'softmax', 'sigmoid' or None. Pass "
+            "'sigmoid' for several classes at once, None for logits. "
+            f"Received: activation={activation!r}"
+        )
+    if num_classes == 1 and activation == "softmax":
+        raise ValueError(
+            "`num_classes` must be at least 2 with softmax, which gives one "
+            "class always 1. Pass 2, or activation='sigmoid'. "
+            "Received: num_classes=1"
+        )

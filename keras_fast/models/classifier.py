@@ -8,6 +8,7 @@ import keras
 from keras_fast._checks import share, whole
 from keras_fast.models._checks import (
     channels_last,
+    check_activation,
     feature_maps,
     image_shape,
     weights_path,
@@ -90,7 +91,7 @@ def image_classifier(
     - [Howard and Gugger, 2020](https://arxiv.org/abs/2002.04688)
     """
     channels_last()
-    _check(num_classes, activation)
+    check_activation(num_classes, activation)
     shape = image_shape(input_shape)
     units = None if head_units is None else whole("head_units", head_units)
     default = 0.0 if units is None else 0.5
@@ -161,22 +162,6 @@ def _scores(num_classes: int, activation: str | None, zeros: bool) -> Any:
         name="scores",
         dtype="float32",
     )
-
-
-def _check(num_classes: int, activation: str | None) -> None:
-    whole("num_classes", num_classes)
-    if activation not in ("softmax", "sigmoid", None):
-        raise ValueError(
-            "`activation` must be 'softmax', 'sigmoid' or None. Pass "
-            "'sigmoid' for several classes an image, None for logits. "
-            f"Received: activation={activation!r}"
-        )
-    if num_classes == 1 and activation == "softmax":
-        raise ValueError(
-            "`num_classes` must be at least 2 with softmax, which gives one "
-            "class always 1. Pass 2, or activation='sigmoid'. "
-            "Received: num_classes=1"
-        )
 
 
 def _check_size(base: keras.Model, shape: Any) -> None:

@@ -1,5 +1,6 @@
 """Which layers belong together?"""
 
+import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import several, whole
+from keras_fast._keras.graph import graph_of, last_depths
 from keras_fast._keras.layers import layers_of, own_variables
 from keras_fast.transfer.head import find_head
 
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 Groups = Sequence[Sequence[keras.layers.Layer]]
+RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
 class UnknownOrder(ValueError):
@@ -50,6 +53,12 @@ def layer_groups(
     Where neither marks a head the model is split evenly altogether, and the
     last group is taken for the head. `training_plan` shows which it is.
 
+    By default, recurrent layers before the head are a group each, as in
+    fastai: one group for what comes before them, one for each, and one for
+    what stands behind the last. A layer that is called several times, such as
+    the embedding of a language model with tied weights, belongs where it is
+    called last.
+
     Nested models are opened; a layer that has layers of its own counts as one.
     A nested model with fewer layers than there are groups leaves some empty. A
     model that is not nested is split evenly if it has too few layers before
@@ -58,8 +67,8 @@ def layer_groups(
     Args:
         model: A built functional or Sequential model.
         num_groups: Number of groups, at most that of layers with weights; if
-            None, three, or as many as there can be with the head whole and
-            without an empty one.
+            None, as many as recurrent layers ask for, or three, or as many as
+            there can be with the head whole and without an empty one.
 
     Returns:
         Lists of layers. Every layer with weights is in exactly one.
@@ -93,15 +102,28 @@ def layer_groups(
 
 
 def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
-    """Three groups, or as many as there can be without an empty one."""
+    """A group a recurrent layer, or three, or as many as there can be."""
     layers, head, _ = _ordered_layers(model)
+    recurrent = _recurrent(layers, head)
+    if recurrent:
+        end = len(layers) - head if head else recurrent[-1] + 1
+        cuts = [0, *recurrent, end, len(layers)]
+        parts = [layers[a:b] for a, b in itertools.pairwise(cuts)]
+        return [part for part in parts if part]
     most = len(layers) - head + 1 if head else len(layers)
     return layer_groups(model, min(3, most))
 
 
 def has_head(model: keras.Model) -> bool:
     """Whether anything marks the head, or the last group is taken for it."""
-    return _ordered_layers(model)[1] > 0
+    layers, head, _ = _ordered_layers(model)
+    return head > 0 or bool(_recurrent(layers, head))
+
+
+def _recurrent(layers: list[keras.layers.Layer], head: int) -> list[int]:
+    """Which layers of the body are recurrent."""
+    body = layers[: len(layers) - head]
+    return [i for i, layer in enumerate(body) if isinstance(layer, RECURRENT)]
 
 
 def say_head(
@@ -217,7 +239,12 @@ def _walk(
             f"Received: model={model.name} "
             f"({type(model).__name__})"
         )
-    for layer in model.layers:
+    graph = graph_of(model)
+    depths = last_depths(graph) if graph is not None else {}
+    by_last_call = sorted(
+        model.layers, key=lambda layer: -depths.get(id(layer), 0)
+    )
+    for layer in by_last_call:
         if isinstance(layer, keras.Model):
             yield from _walk(layer, nested=True)
         else:

@@ -1,0 +1,121 @@
+"""A network that knows a language already, with a head for classes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_fast._checks import share, whole
+from keras_fast.layers import ConcatPooling
+from keras_fast.models._checks import check_activation
+
+__all__ = ["text_classifier"]
+
+
+def text_classifier(
+    encoder: keras.Model,
+    num_classes: int,
+    *,
+    head_units: int | None = 50,
+    dropout: float = 0.2,
+    activation: str | None = "softmax",
+    pad: int = 0,
+) -> keras.Model:
+    """A classifier of texts on an encoder that was pretrained.
+
+    It takes ids padded on the right, as `keras_fast.data.TextBatches` makes
+    them, of any length. Its head is fastai's: the last, the maximum and the
+    mean of the encoder's outputs, without the padding, then twice batch
+    normalization, dropout and a dense layer. The head is the last group of
+    `layer_groups(model)`; with `keras_fast.models.text_encoder` the others are
+    the embedding and each LSTM. Everything before the head starts frozen;
+    `gradual_unfreeze` frees one group after another, and `unfreeze(model)` all
+    of them.
+
+    Args:
+        encoder: A model from ids (batch, length) to vectors (batch, length,
+            features). Or one of KerasHub's, such as a `BertBackbone`, which
+            takes a dict of `token_ids`, `padding_mask` and `segment_ids`, or
+            some of them: the classifier makes these from the ids. Its layers
+            are shared, not copied.
+        num_classes: Number of classes.
+        head_units: Units of the hidden layer; None for a linear head.
+        dropout: Share of the pooled features that is dropped, and half of it
+            before the last layer.
+        activation: "softmax" for one class a text, "sigmoid" for several or
+            none, None for logits.
+        pad: The id of padding.
+
+    Returns:
+        A model that is not compiled. Its output is float32 also under mixed
+        precision.
+
+    Raises:
+        ValueError: An argument is out of range, or the encoder does not map
+            ids to a sequence of vectors.
+
+    Examples:
+        >>> from keras_fast import models
+        >>> lm = models.language_model(
+        ...     10, embedding_size=8, units=16, num_layers=2
+        ... )
+        >>> classifier = models.text_classifier(models.text_encoder(lm), 3)
+        >>> classifier.output_shape
+        (None, 3)
+        >>> [len(group) for group in keras_fast.layer_groups(classifier)]
+        [1, 1, 1, 4]
+
+    Reference:
+
+    - [Howard and Ruder, 2018](https://arxiv.org/abs/1801.06146)
+    - fastai 2.8, `text_classifier_learner`
+    """
+    check_activation(num_classes, activation)
+    units = None if head_units is None else whole("head_units", head_units)
+    rate = share("dropout", dropout, 0.2)
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    pooling = ConcatPooling(whole("pad", pad, 0), name="pooling")
+    x = pooling([_sequence(encoder, ids, pad), ids])
+    encoder.trainable = False
+    if units is not None:
+        x = _dropped(x, rate, "hidden")
+        x = keras.layers.Dense(units, "relu", name="hidden")(x)
+        rate /= 2
+    x = _dropped(x, rate, "scores")
+    scores = keras.layers.Dense(
+        num_classes, activation, name="scores", dtype="float32"
+    )(x)
+    return keras.Model(ids, scores, name="text_classifier")
+
+
+def _sequence(encoder: keras.Model, ids: Any, pad: int) -> Any:
+    """What the encoder makes of each place."""
+    inputs = getattr(encoder, "input", None)
+    if isinstance(inputs, dict):
+        known = {
+            "token_ids": ids,
+            "padding_mask": ops.not_equal(ids, pad),
+            "segment_ids": ops.zeros_like(ids),
+        }
+        given: Any = {name: known.get(name) for name in inputs}
+    else:
+        given = ids
+    if not isinstance(given, dict) or None not in given.values():
+        outputs = encoder(given)
+        if isinstance(outputs, dict):
+            outputs = outputs.get("sequence_output")
+        if outputs is not None and len(getattr(outputs, "shape", ())) == 3:
+            return outputs
+    raise ValueError(
+        "`encoder` must map ids (batch, length) to vectors (batch, length, "
+        "features). Pass `text_encoder(language_model)`, a backbone of "
+        "KerasHub, or a model that returns sequences. Received: "
+        f"encoder={encoder.name} from {inputs} to "
+        f"{getattr(encoder, 'output', None)}"
+    )
+
+
+def _dropped(x: Any, rate: float, name: str) -> Any:
+    # Keras's own momentum, 0.99, is too slow for a few epochs.
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+    return keras.layers.Dropout(rate, name=f"{name}_dropout")(x)
