@@ -120,9 +120,10 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     quarter of it is lost again, on a curve smoothed over a fixed width in
     decades and not in updates, so that its lag is the same for every length of
     sweep. The rate lies half-way between them: the loss still falls there, and
-    the far side is a cliff to keep away from. A slower sweep makes more updates at each rate
-    and comes down earlier in proportion, while the cliff stays where it is;
-    the result is scaled to that of a sweep with 16 updates per decade.
+    the far side is a cliff to keep away from. A slower sweep makes more updates
+    at each rate and comes down earlier in proportion, while the cliff stays
+    where it is; the result is scaled to that of a sweep with 16 updates per
+    decade.
 
     Losses above the level at the start count as that level. A fall that is
     small beside the noise of the losses is none.

@@ -48,16 +48,16 @@ def layer_groups(
       layers; the head itself may be a nested model too;
     - without one, behind what turns feature maps or sequences into one vector
       a sample, such as global pooling, `Flatten`, an LSTM, `keras.ops.mean` or
-      `x[:, 0]`.
+      `x[:, 0]`;
+    - without that, behind the last recurrent layer; what is called there too,
+      such as the embedding of a language model with tied weights, is head.
 
-    Where neither marks a head the model is split evenly altogether, and the
+    Where nothing marks a head the model is split evenly altogether, and the
     last group is taken for the head. `training_plan` shows which it is.
 
     By default, recurrent layers before the head are a group each, as in
-    fastai: one group for what comes before them, one for each, and one for
-    what stands behind the last. A layer that is called several times, such as
-    the embedding of a language model with tied weights, belongs where it is
-    called last.
+    fastai: one group for what comes before them, and one for each with what
+    follows it.
 
     Nested models are opened; a layer that has layers of its own counts as one.
     A nested model with fewer layers than there are groups leaves some empty. A
@@ -104,9 +104,9 @@ def layer_groups(
 def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """A group a recurrent layer, or three, or as many as there can be."""
     layers, head, _ = _ordered_layers(model)
-    recurrent = _recurrent(layers, head)
+    end = len(layers) - head
+    recurrent = _recurrent(layers[:end])
     if recurrent:
-        end = len(layers) - head if head else recurrent[-1] + 1
         cuts = [0, *recurrent, end, len(layers)]
         parts = [layers[a:b] for a, b in itertools.pairwise(cuts)]
         return [part for part in parts if part]
@@ -116,14 +116,7 @@ def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
 
 def has_head(model: keras.Model) -> bool:
     """Whether anything marks the head, or the last group is taken for it."""
-    layers, head, _ = _ordered_layers(model)
-    return head > 0 or bool(_recurrent(layers, head))
-
-
-def _recurrent(layers: list[keras.layers.Layer], head: int) -> list[int]:
-    """Which layers of the body are recurrent."""
-    body = layers[: len(layers) - head]
-    return [i for i, layer in enumerate(body) if isinstance(layer, RECURRENT)]
+    return _ordered_layers(model)[1] > 0
 
 
 def say_head(
@@ -221,7 +214,28 @@ def _ordered_layers(
     head = find_head(model)
     nested = any(inside and layer.weights for layer, inside in all_layers)
     ordered = sorted(layers.values(), key=lambda layer: id(layer) in head)
+    recurrent = _recurrent(ordered)
+    if recurrent and not head:
+        head = _behind(model, ordered, recurrent[-1])
+        ordered.sort(key=lambda layer: id(layer) in head)
     return ordered, len(head), nested
+
+
+def _behind(
+    model: keras.Model, layers: list[keras.layers.Layer], last: int
+) -> set[int]:
+    """The ids of the layers that are called behind the last recurrent one."""
+    graph = graph_of(model)
+    depths = last_depths(graph) if graph is not None else {}
+    depth = depths.get(id(layers[last]))
+    if depth is None:  # in a nested model
+        return {id(layer) for layer in layers[last + 1 :]}
+    return {id(x) for x in layers if depths.get(id(x), depth) < depth}
+
+
+def _recurrent(layers: list[keras.layers.Layer]) -> list[int]:
+    """Which of these layers are recurrent."""
+    return [i for i, x in enumerate(layers) if isinstance(x, RECURRENT)]
 
 
 def _walk(
@@ -239,12 +253,7 @@ def _walk(
             f"Received: model={model.name} "
             f"({type(model).__name__})"
         )
-    graph = graph_of(model)
-    depths = last_depths(graph) if graph is not None else {}
-    by_last_call = sorted(
-        model.layers, key=lambda layer: -depths.get(id(layer), 0)
-    )
-    for layer in by_last_call:
+    for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _walk(layer, nested=True)
         else:

@@ -256,3 +256,52 @@ def test_groups_of_any_stack(body, head, num_groups):
     assert not apart or groups[-1] == layers[body:]
     even = groups[:-1] if apart else groups
     assert max(sizes(even)) - min(sizes(even)) <= 1
+
+
+def recurrent(*ends):
+    lstm = keras.layers.LSTM
+    return keras.Sequential(
+        [
+            keras.Input((None,)),
+            keras.layers.Embedding(9, 2, name="words"),
+            lstm(2, return_sequences=True, name="first"),
+            keras.layers.LayerNormalization(name="norm"),
+            keras.layers.Bidirectional(
+                lstm(2, return_sequences=True), name="second"
+            ),
+            *ends,
+        ]
+    )
+
+
+def names(groups):
+    return [[layer.name for layer in group] for group in groups]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [keras.layers.GlobalMaxPooling1D(), Dense(3, name="head")],
+        [Dense(3, name="head")],  # for each timestep
+    ],
+)
+def test_recurrent_layers_are_a_group_each(ends):
+    groups = [["words"], ["first", "norm"], ["second"], ["head"]]
+    assert names(layer_groups(recurrent(*ends))) == groups
+    assert sizes(layer_groups(recurrent(*ends), 2)) == [4, 1]
+
+
+def test_a_recurrent_layer_that_pools_is_a_group_too():
+    model = recurrent(keras.layers.GRU(2, name="third"), Dense(3, name="head"))
+    groups = names(layer_groups(model))
+    assert groups[-2:] == [["third"], ["head"]]
+    model = recurrent()
+    assert names(layer_groups(model))[-1] == ["second"]
+
+
+def test_what_is_called_behind_recurrent_layers_is_head():
+    ids, words = keras.Input((None, 4)), Dense(4, name="shared")
+    x = keras.layers.GRU(4, return_sequences=True, name="first")(words(ids))
+    model = keras.Model(ids, Dense(1, name="end")(words(x)))
+    assert names(layer_groups(model)) == [["first"], ["shared", "end"]]
+    assert names(layer_groups(model, 2)) == [["first"], ["shared", "end"]]
