@@ -315,14 +315,14 @@ ax = importance.plot()
 # prediction. Here are the airports along the two directions in which their
 # vectors differ most.
 
-# %% alt="The airports along two principal axes of their vectors: from Boston on the left to San Francisco on the right, with Florida at the bottom"
+# %% alt="The airports along two principal axes of their vectors: Boston and San Francisco are on opposite ends of the first, Pittsburgh and Miami of the second"
 airports = inference.embeddings(model)["dest"]
 ax = airports.plot()
 
 # %% [markdown]
-# It looks like a map. From left to right it goes from the East Coast to the
-# West Coast, and Florida, the Gulf and the Caribbean are at the bottom. The dot
-# at the top right is Honolulu. All of this was learned from durations.
+# It looks like a map. The first axis goes from the East Coast to the West Coast,
+# and the second has Florida, the Gulf and the Caribbean on one end. The dot far
+# from all others is Honolulu. All of this was learned from durations.
 #
 # The model has never seen a distance. Compare the first axis with it:
 
@@ -335,6 +335,7 @@ fig, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 ax.plot(miles, axis, "o", color="#0072B2", markersize=4)
 ax.set_xlabel("distance from New York, in miles")
 ax.set_ylabel("first principal axis of the vectors")
+ax.margins(0.08)
 ax.grid(color="#ddd")
 for word in ("BOS", "MIA", "DEN", "SFO", "HNL"):
     place = airports.words.index(word)
