@@ -49,7 +49,7 @@ def fit(train):
     optimizer = keras.optimizers.AdamW(
         weight_decay=WEIGHT_DECAY, beta_2=0.99, epsilon=1e-5
     )
-    model.compile(optimizer, "mse", steps_per_execution=20)
+    model.compile(optimizer, "mse")
     cycle = [OneCycle(RATE)]
     model.fit(x, stars, BATCH_SIZE, epochs=EPOCHS, callbacks=cycle, verbose=0)
     return model

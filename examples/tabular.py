@@ -34,7 +34,7 @@ BATCH_SIZE = 256
 EPOCHS = 5
 RATE = 2e-2  # did well in benchmarks/tabular.py
 SEED = 0
-# Of one carat; the second's cut nobody knows.
+# Both have one carat. The cut of the second is unknown.
 NEW = {"cut": ["Ideal", None], "color": ["E", "E"], "clarity": ["VS1", "VS1"]}
 SIZES = {"carat": 1, "depth": 61.8, "table": 55, "x": 6.4, "y": 6.4, "z": 4}
 NEW |= {name: [size, size] for name, size in SIZES.items()}
@@ -51,16 +51,16 @@ def build(train):
     encoder.adapt(train)
     model = tabular_model(encoder, 1, targets=log_price(train))
     optimizer = keras.optimizers.AdamW(weight_decay=0.01, beta_2=0.99)
-    model.compile(optimizer, "mse", steps_per_execution=20)
+    model.compile(optimizer, "mse")
     keras_fast.decay_weights_only(model)
     return model
 
 
-def bearable_rate(model, x, y):
-    """RATE, or less where this table does not bear it.
+def safe_rate(model, x, y):
+    """RATE, or less if this table needs it.
 
-    The finder's own suggestion is careful on tables, here by ten times. So
-    only take from its curve where the loss begins to rise.
+    The finder's suggestion is ten times too low here. But its curve shows where
+    the loss begins to rise, and RATE has to stay below.
     """
     found = keras_fast.lr_find(model, x, y, batch_size=BATCH_SIZE)
     return min(RATE, found.suggestions["trained"] or RATE)
@@ -70,7 +70,7 @@ def fit(train):
     """A trained network, and the rate that it was trained with."""
     model = build(train)
     x, y = TableEncoder.of(model)(train), log_price(train)
-    rate = bearable_rate(model, x, y)
+    rate = safe_rate(model, x, y)
     cycle = [OneCycle(rate)]
     model.fit(x, y, BATCH_SIZE, epochs=EPOCHS, callbacks=cycle, verbose=0)
     return model, rate
@@ -83,7 +83,7 @@ def predict(model, table):
 
 
 def boosting(train, test):
-    """Predictions of 100 trees, each of which mends what is left."""
+    """Predictions of 100 trees, each of which corrects those before."""
     codes = (OrdinalEncoder(), WORDS)
     columns = make_column_transformer(codes, ("passthrough", NUMBERS))
     trees = HistGradientBoostingRegressor(

@@ -99,6 +99,7 @@ def fit(train):
     optimizer = keras.optimizers.AdamW(
         weight_decay=0.4, beta_2=0.99, epsilon=1e-5
     )
+    # On PyTorch leave out `steps_per_execution`.
     model.compile(optimizer, "mse", steps_per_execution=20)
     cycle = [OneCycle(1e-2)]
     x = encoder(train)

@@ -130,6 +130,7 @@ for name in ("carrier", "dest", "wind_gust", "wind_gust_na", "departs_month"):
 # %%
 def compiled(model):
     optimizer = keras.optimizers.AdamW(weight_decay=0.01, beta_2=0.99)
+    # On PyTorch leave out `steps_per_execution`.
     model.compile(optimizer, "mse", steps_per_execution=20)
     keras_fast.decay_weights_only(model)
     return model
