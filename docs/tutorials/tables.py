@@ -276,7 +276,7 @@ for name in sorted(results, key=results.get):
     print(f"{name:<25}{results[name]:>5.1f}")
 
 # %% [markdown]
-# Embeddings are ahead of the two other ways, and about as good as gradient
+# Embeddings are ahead of the two other ways, and almost as good as gradient
 # boosting. The average of both is better than either: they are wrong about
 # different flights. That is what an ensemble needs, and what the two
 # half-blind models above didn't have.

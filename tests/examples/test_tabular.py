@@ -53,13 +53,3 @@ def test_it_learns_what_a_diamond_costs(tabular, monkeypatch, capsys):
     for price in prices.splitlines()[1].split():
         number = float(price.strip(",").replace("$", "").replace(",", ""))
         assert number == pytest.approx(6000, rel=0.15)
-
-
-def test_rate_stays_below_where_the_loss_rises(tabular, monkeypatch):
-    class Found:
-        suggestions = None
-
-    monkeypatch.setattr(tabular.keras_fast, "lr_find", lambda *_, **__: Found)
-    for rise, rate in ((5e-3, 5e-3), (0.5, 2e-2), (None, 2e-2)):
-        Found.suggestions = {"trained": rise}
-        assert tabular.safe_rate(None, None, None) == rate
