@@ -230,4 +230,5 @@ print(
 # | get the last percent | [Transfer learning in eight steps](tutorials/transfer.md) |
 # | find a word that you know from fastai | [Coming from fastai](from_fastai.md) |
 # | know which schedule, which rate, what to freeze | [How to choose](choose/schedule.md) |
+# | learn from a table, or from ratings | [Tables with embeddings](tutorials/tables.md), [Ratings](tutorials/ratings.md) |
 # | train on a GPU, or on more data | [Mixed precision](tutorials/mixed_precision.md), [Bigger than one machine](tutorials/bigger.md) |
