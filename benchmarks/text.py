@@ -70,21 +70,61 @@ def linear(texts, y, test):
     return fitted.predict_proba(features.transform(test))[:, 1]
 
 
-def classifier(language_model):
+def tuned(language_model, texts, y, test, tokenizer, seed):
+    """Scores of a classifier on the language model."""
+    keras.utils.set_random_seed(seed)
     encoder = models.text_encoder(language_model)
     model = models.text_classifier(encoder, 2, head_units=None)
-    model.compile(
-        keras.optimizers.AdamW(weight_decay=0.01),
-        "sparse_categorical_crossentropy",
-    )
-    return model
-
-
-def tuned(language_model, texts, y, test, tokenizer, seed):
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    model = classifier(language_model)
+    optimizer = keras.optimizers.AdamW(weight_decay=0.01)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
     train = TextBatches(texts, y, 32, tokenizer=tokenizer, seed=seed)
     keras_fast.fine_tune(model, train, epochs=6, verbose=0)
     rows = TextBatches(test, batch_size=64, tokenizer=tokenizer)
     return model.predict(rows, verbose=0)[:, 1]
+
+
+def row(data, language_model, tokenizer, labels, goal):
+    """A row of the table: means over draws of labels."""
+    results = []
+    for draw in DRAWS:
+        keras.backend.clear_session()
+        order = np.random.default_rng(draw).permutation(len(data.y))[:labels]
+        few = [data.train[i] for i in order], data.y[order], data.test
+        words = linear(*few)
+        start = time.process_time()
+        ours = tuned(language_model, *few, tokenizer, draw)
+        seconds = time.process_time() - start
+        both = (words + ours) / 2
+        scores = [roc_auc_score(data.y_test, x) for x in (words, ours, both)]
+        results.append([*scores, seconds])
+        print(labels, np.round(results[-1], 3), flush=True)
+    words, ours, both, seconds = np.mean(results, axis=0)
+    return [
+        labels,
+        f"{words:.3f}",
+        f"{ours:.3f}",
+        f"{'met' if ours >= goal else 'missed'} (≥ {goal})",
+        f"{both:.3f}",
+        f"{seconds:.0f}",
+    ]
+
+
+def main():
+    folder, data = sys.argv[1], _texts.reviews()
+    tokenizer = _texts.Vocabulary(data.train, WORDS)
+    model, perplexity, seconds = learned(folder, data, tokenizer)
+    took = f", {seconds / 60:.0f} CPU minutes" if seconds else ""
+    if "--inner" in sys.argv[1:]:
+        data = _texts.inner(data)
+    rows = [
+        row(data, model, tokenizer, labels, goal)
+        for labels, goal in LABELS.items()
+    ]
+    head = ["labels", "words, linear", "language model", "goal"]
+    head += ["both, averaged", "CPU s"]
+    text = f"Perplexity of the language model: {perplexity:.1f}{took}."
+    measure.report("text", f"{measure.table(head, rows)}\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()

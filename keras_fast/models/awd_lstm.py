@@ -186,10 +186,24 @@ def _lstms(
     for i, width in enumerate(widths, 1):
         x = keras.layers.SpatialDropout1D(rate, name=f"{before}_dropout")(x)
         rate, before = rates["hidden"], f"lstm_{i}"
-        x = WeightDropLSTM(
-            width, rates["weight"], return_sequences=True, name=before
-        )(x)
+        x = _lstm(width, rates["weight"], before)(x)
     return ids, x
+
+
+def _lstm(units: int, weight_dropout: float, name: str) -> WeightDropLSTM:
+    # PyTorch's start, and fastai's: with Keras's, whose forget gates begin
+    # open, a short training gets less far.
+    start = keras.initializers.RandomUniform(-(units**-0.5), units**-0.5)
+    return WeightDropLSTM(
+        units,
+        weight_dropout,
+        return_sequences=True,
+        kernel_initializer=start,
+        recurrent_initializer=start.clone(),
+        bias_initializer=start.clone(),
+        unit_forget_bias=False,
+        name=name,
+    )
 
 
 def _parts_of(model: keras.Model) -> list[Any]:
