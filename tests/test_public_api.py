@@ -40,6 +40,7 @@ PUBLIC = {
         "layer_multipliers",
         "layers",
         "lr_find",
+        "metrics",
         "models",
         "optimizers",
         "predict_tta",
@@ -99,11 +100,15 @@ PUBLIC = {
         "ScaledSigmoid",
         "WeightDropLSTM",
     ],
+    "keras_fast.metrics": ["Perplexity"],
     "keras_fast.models": [
         "collaborative_filter",
         "efficientnet_lite0",
         "image_classifier",
+        "language_model",
         "tabular_model",
+        "text_classifier",
+        "text_encoder",
     ],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],
     "keras_fast.schedules": [
