@@ -10,6 +10,7 @@ from keras_fast.inference.confusion import (
     confusion_matrix,
     most_confused,
 )
+from keras_fast.inference.generation import TextGenerator
 from keras_fast.inference.importance import (
     FeatureImportance,
     feature_importance,
@@ -22,6 +23,7 @@ __all__ = [
     "ConfusionMatrix",
     "FeatureImportance",
     "GradCAM",
+    "TextGenerator",
     "TopLosses",
     "confusion_matrix",
     "corners_and_flips",
