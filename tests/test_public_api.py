@@ -83,6 +83,7 @@ PUBLIC = {
         "FeatureImportance",
         "GradCAM",
         "TextGenerator",
+        "TextHeatmap",
         "TopLosses",
         "confusion_matrix",
         "corners_and_flips",
@@ -92,6 +93,7 @@ PUBLIC = {
         "flips",
         "grad_cam",
         "most_confused",
+        "text_heatmap",
         "top_losses",
     ],
     "keras_fast.layers": [

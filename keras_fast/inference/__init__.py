@@ -16,6 +16,7 @@ from keras_fast.inference.importance import (
     feature_importance,
 )
 from keras_fast.inference.losses import TopLosses, top_losses
+from keras_fast.inference.text_heatmaps import TextHeatmap, text_heatmap
 from keras_fast.inference.views import corners_and_flips, dihedral, flips
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FeatureImportance",
     "GradCAM",
     "TextGenerator",
+    "TextHeatmap",
     "TopLosses",
     "confusion_matrix",
     "corners_and_flips",
@@ -33,5 +35,6 @@ __all__ = [
     "flips",
     "grad_cam",
     "most_confused",
+    "text_heatmap",
     "top_losses",
 ]
