@@ -38,8 +38,9 @@ def slopes(
         with lent(layer, "call", lambda *args, **kwargs: values):
             return ops.sum(_call(model, inputs) * factors)
 
-    _, found = gradients(score, values)
-    return ops.cast(found, "float32") / SCALE
+    _, gradient = gradients(score, values)
+    found: Any = ops.cast(gradient, "float32")
+    return found / SCALE
 
 
 def check_slopes(found: np.ndarray, outputs: np.ndarray) -> None:

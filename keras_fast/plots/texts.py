@@ -82,7 +82,7 @@ def plot_texts(
         ax = figure.add_axes(tuple(np.array(box) / of))
         ax.set(xlim=(0, WIDTH), ylim=(LINE * lines[i], 0))
         ax.set_axis_off()
-        ax.set_title(titles[i], fontsize=9, loc="left", pad=2)
+        ax.set_title(titles[i], fontsize=9, loc="left", pad=2, weight="bold")
         _draw(ax, words, None if scores is None else scores[i])
         axes.append(ax)
         top = bottom - MARGIN
