@@ -74,11 +74,11 @@ class TopLosses:
         if self.texts is not None:
             words = [text.split() for text in self.texts]
             return plot_texts(words, [t.replace("\n", ", ") for t in titles])
-        if np.ndim(self.inputs) == 2:
+        if getattr(self.inputs, "ndim", 0) == 2:
             raise ValueError(
                 "The inputs must be images or texts to be drawn. Pass `decode` "
                 "to `top_losses`, which makes strings of ids. Received: inputs "
-                f"of shape {np.shape(self.inputs)}"
+                f"of shape {self.inputs.shape}"
             )
         return plot_images(one_image_each(self.inputs), titles)
 

@@ -347,5 +347,5 @@ def test_texts_of_several_widths_are_shown_as_texts():
     assert str(error.value) == (
         "The inputs must be images or texts to be drawn. Pass `decode` to "
         "`top_losses`, which makes strings of ids. Received: inputs of shape "
-        "(4, 6)"
+        "(4, 8)"
     )
