@@ -6,7 +6,6 @@ from contextlib import redirect_stdout
 
 import keras
 import numpy as np
-import pytest
 from helpers import BACKEND, digest
 
 from keras_fast.callbacks import SampleText
@@ -83,21 +82,3 @@ def test_every_second_epoch_below_its_bar():
     ]
     texts, bar = ["bf", "cf"], ["Epoch", "3/3"]
     assert lines == [*bar, *bar, *texts, *bar, *bar, *texts]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("generate", "generator"),
-        ("decode", 1),
-        ("write", None),
-        ("prompts", []),
-        ("num_tokens", 0),
-        ("every", 0),
-        ("seed", -1),
-    ],
-)
-def test_what_is_wrong_is_refused_at_once(name, value):
-    given = {"generate": len, "prompts": [[1]], name: value}
-    with pytest.raises((TypeError, ValueError), match=f"`{name}` must .*Recei"):
-        SampleText(**given)
