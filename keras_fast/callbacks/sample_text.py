@@ -40,8 +40,9 @@ class SampleText(keras.callbacks.Callback):
             `fit()` empties it.
 
     Raises:
-        TypeError: `generate`, `decode` or `write` is no function.
-        ValueError: A number is out of range, or there is no prompt.
+        TypeError: `generate`, `decode` or `write` is not a function.
+        ValueError: A number is out of range, or there is no prompt; or, at
+            the end of an epoch, the model's outputs are NaN.
 
     Examples:
         >>> from keras_fast import callbacks, data, inference, models

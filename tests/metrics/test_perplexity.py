@@ -1,5 +1,7 @@
 """Perplexity against NumPy's, in training too."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -132,9 +134,30 @@ def test_training_and_validation_without_penalties(policy):
     assert np.exp(history["loss"][0]) > 1.01 * history["perplexity"][0]
 
 
-def test_replicas_add_up_and_the_config_comes_back():
+@pytest.mark.tensorflow_only
+def test_two_replicas_are_one():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(WORDS, size=(2, 12, 5))
+    found = []
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    for scope in (strategy.scope(), contextlib.nullcontext()):
+        keras.utils.set_random_seed(0)
+        with scope:
+            table = keras.layers.Embedding(WORDS, WORDS)
+            ids = keras.Input((None,), dtype="int32")
+            model = keras.Model(ids, table(ids))
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile("sgd", loss, metrics=[Perplexity(from_logits=True)])
+        table.embeddings.assign(np.eye(WORDS)[::-1])
+        history = model.fit(x, y, batch_size=8, verbose=0, shuffle=False)
+        found.append(history.history["perplexity"][0])
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_the_config_comes_back():
     metric = Perplexity(True, 0, name="ppl")
-    assert {v.aggregation for v in metric.variables} == {"sum"}
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert again.get_config() == metric.get_config()
     assert again.name == "ppl"
