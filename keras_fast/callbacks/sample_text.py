@@ -12,32 +12,31 @@ Generate = Callable[..., Sequence[Any]]
 
 
 class SampleText(keras.callbacks.Callback):
-    """Has a language model continue some texts after each epoch.
+    """Prints what a language model writes after each epoch.
 
-    A perplexity says that a model gets better; its texts show at what. They
-    are printed below the epoch's progress bar and kept in `texts`.
+    Perplexity shows that a model improves; its texts show at what. They are
+    printed below the epoch's progress bar and kept in `texts`.
 
-    Training is not disturbed. With `generate` of a `TextGenerator` no random
-    state but its own is used, and the trained weights are bit for bit those of
-    a training without this callback.
+    Training is not affected: a `TextGenerator` uses no random state but its
+    own, and the trained weights are bit for bit the same without this callback.
 
     Args:
-        generate: The method of a `keras_fast.inference.TextGenerator` made of
-            the model that trains, or any other function that is called as
-            `generate(prompts, num_tokens, seed=seed)` and returns a text for
-            each prompt.
+        generate: The `generate` method of a `keras_fast.inference.TextGenerator`
+            of the model in training, or any function that takes
+            `(prompts, num_tokens, seed=seed)` and returns the ids of a text
+            for each prompt.
         prompts: A list of texts, each a list or array of ids.
         num_tokens: How many tokens to add to each.
         decode: A function from the ids of a text to a string, such as that of
             your tokenizer; None shows the ids.
-        every: After how many epochs there are texts.
-        seed: The same after each epoch, so that texts differ by what the model
-            has learned; None for new random numbers each time.
-        write: What is called with each text, such as `logger.info`.
+        every: Number of epochs from one sampling to the next.
+        seed: Used after each epoch, so that texts differ by what the model has
+            learned alone; None for new random numbers each time.
+        write: A function that each text is passed to, such as `logger.info`.
 
     Attributes:
-        texts: By the number of the epoch from 0, a list of strings. A new
-            `fit()` empties it.
+        texts: A dict from the number of an epoch, counted from 0, to a list of
+            strings. A new `fit()` empties it.
 
     Raises:
         TypeError: `generate`, `decode` or `write` is not a function.

@@ -24,13 +24,15 @@ LENGTH = 72
 class TextGenerator:
     """Continues texts with a language model, token by token.
 
-    It works with any model from ids to logits or probabilities of the next
-    token. Which of the two the outputs are is found as `top_losses` finds it,
-    from the model's end and its loss. The model is compiled once, at the first
-    `generate()` with a given number of prompts: keep the generator. It uses
-    the weights that the model has at the time, so one made before `fit()` can
-    be used after it. Make a new one after you have changed the layers
-    themselves, as `enable_lora()` and `quantize()` do.
+    It works with any model that maps ids to logits or probabilities of the next
+    token. Which of the two they are is inferred from the model's end and its
+    loss, as in `top_losses`; if neither tells, anything but probabilities is
+    taken for logits.
+
+    The model is compiled once for each number of prompts, so keep the
+    generator. It always uses the model's current weights: one made before
+    `fit()` can be used during and after it. Make a new one after changes to the
+    layers themselves, such as `enable_lora()` or `quantize()`.
 
     Args:
         model: A language model from ids (batch, length) to (batch, length,
@@ -43,8 +45,8 @@ class TextGenerator:
         stop: The id after which a text ends, or None.
         exclude: Ids that are never sampled, such as those of padding and of
             unknown words.
-        length: How many tokens, the last ones, the model sees. If None, the
-            length of the model's input where that is fixed, otherwise 72.
+        length: How many tokens the model sees, the last ones. If None, the
+            length of the model's input if that is fixed, otherwise 72.
 
     Raises:
         ValueError: An argument is out of range, or the model is not built or
@@ -99,10 +101,9 @@ class TextGenerator:
         Args:
             prompts: A list of texts, each a list or array of one or more ids.
             num_tokens: How many tokens to add to each, at most.
-            seed: Makes the result repeatable; if None, it is another each
-                time. It is used for nothing else, and no other random state
-                is used here. Each prompt has random numbers of its own: they
-                don't depend on the other prompts.
+            seed: Makes the texts repeatable; if None, they differ each time.
+                No other random state is used or changed. Each prompt has
+                random numbers of its own, whatever the other prompts are.
 
         Returns:
             The texts, one int32 array for each prompt: the prompt and what

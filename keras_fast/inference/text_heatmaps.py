@@ -93,16 +93,16 @@ def text_heatmap(
 ) -> TextHeatmap:
     """Show which words of a text speak for a class, and which against it.
 
-    A token's score is the gradient of the class's score by the token's vector,
-    times that vector. For a model that is linear in its vectors the scores of
-    all tokens add up to the class's score without its bias; for any other they
-    are a linear approximation, and don't see what two words mean together. As
-    in `grad_cam`, the class's score is taken before a softmax or sigmoid that
-    ends a functional or Sequential model. Of a model with one output for two
-    classes, what speaks for class 0 speaks against class 1.
+    The score of a token is the gradient of the class's score with respect to
+    the token's vector, multiplied by that vector. If the model is linear in its
+    vectors, the scores of a text add up to the class's score without its bias.
+    For other models they are a linear approximation around the text as it is.
+    As in `grad_cam`, the class's score is taken before a softmax or sigmoid
+    that ends a functional or Sequential model. With one output for two classes,
+    what speaks for class 0 speaks against class 1.
 
     Args:
-        model: A classifier of texts, compiled or not, such as a
+        model: A text classifier, compiled or not, such as one made by
             `keras_fast.models.text_classifier`. Nothing in it changes.
         ids: The texts: an array of ids (n, length) as the model takes it, or a
             list of lists of ids, which are padded on the right. For models
@@ -112,8 +112,8 @@ def text_heatmap(
             function from an id to a string. None shows the ids.
         class_index: The class to look for: one for all texts, or (n,). None is
             the class predicted for each.
-        layer: The layer that makes vectors of ids, or its name, in nested
-            models too; needed where there are several embeddings.
+        layer: The layer that turns ids into vectors, or its name, in nested
+            models too; needed if there are several embeddings.
         pad: The id of padding, which is not drawn.
 
     Returns:
@@ -146,6 +146,7 @@ def text_heatmap(
     Reference:
 
     - [Denil et al., 2014](https://arxiv.org/abs/1412.6815)
+    - fastai 1.0.61, `intrinsic_attention`, which takes absolute gradients
     """
     if not checked(model).built:
         raise ValueError(

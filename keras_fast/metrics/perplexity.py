@@ -18,16 +18,15 @@ class Perplexity(keras.metrics.Metric):
     `val_perplexity`; callbacks such as `EarlyStopping` can monitor it.
 
     It is exact: cross-entropies and tokens are summed over the epoch, and `exp`
-    is taken of their quotient. Batches may have any number of texts and of any
-    length. `exp` of the loss that Keras reports is not the same while training,
-    as the loss includes penalties such as those of
-    `keras_fast.layers.ActivationRegularization`. The mean of the perplexities
-    of the batches, which a function in `metrics` would give, is larger. It is a
-    metric and not a callback because a callback is not asked by `evaluate()`
-    and sees no outputs.
+    is applied to their quotient, however long the texts of a batch are. `exp`
+    of the training loss would include penalties, such as those of
+    `keras_fast.layers.ActivationRegularization`, and the mean of the
+    perplexities of the batches would be too large. It is a metric rather than a
+    callback because only metrics see the outputs, and because `evaluate()`
+    reports metrics without being passed a callback.
 
-    Like all metrics, it takes sample weights into account only if it is passed
-    as `weighted_metrics`. Tokens that the model masks do not count.
+    As with every metric, sample weights count only if it is passed as
+    `weighted_metrics`. Tokens that the model masks do not count.
 
     Args:
         from_logits: Whether outputs are logits, as those of

@@ -22,9 +22,9 @@ __all__ = ["plot_texts", "texts_as_html"]
 FOR, AGAINST = (
     [int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in COLORS[:2]
 )
-# Of the colour in the background of a word: black is legible on it.
+# Of the color in the background of a word: black is legible on it.
 MOST_COLOR = 0.7
-# Words said in text as well, for those who see no colour.
+# Words said in text as well, for those who see no color.
 MOST_NAMED = 5
 # In points of print.
 WIDTH, SIZE, LINE, MARGIN = 560, 10, 19, 14
@@ -45,14 +45,14 @@ def plot_texts(
     titles: Sequence[str],
     scores: Sequence[ArrayLike] | None = None,
 ) -> np.ndarray:
-    """Draw texts one below another, their words on coloured backgrounds.
+    """Draw texts one below another, their words on colored backgrounds.
 
     Args:
         texts: The words of each.
         titles: One for each.
         scores: One for each word. Those above 0 are blue, those below orange,
             the more so the nearer to the largest of the text. None for no
-            colours.
+            colors.
 
     Returns:
         The Axes, (n,).
@@ -102,7 +102,7 @@ def texts_as_html(
     """What a notebook shows of texts with scores.
 
     A word's score is its tooltip. Below each text the words that speak most
-    for and against the class are named, for those who see no colour.
+    for and against the class are named, for those who see no color.
     """
     blocks = [_block(*each) for each in zip(texts, titles, scores, strict=True)]
     # Its own background: notebooks may be dark.

@@ -62,7 +62,7 @@ def test_html_has_every_word_its_score_and_no_tags_of_theirs():
     assert "<strong>&lt;i&gt;</strong>" in html
 
 
-def test_texts_without_scores_have_no_colours_and_no_key():
+def test_texts_without_scores_have_no_colors_and_no_key():
     axes = plot_texts(TEXTS[:1], ["one"])
     colors = {
         to_rgb(text.get_bbox_patch().get_facecolor()) for text in axes[0].texts
