@@ -21,8 +21,8 @@ class SampleText(keras.callbacks.Callback):
     own, and the trained weights are bit for bit the same without this callback.
 
     Args:
-        generate: The `generate` method of a `keras_fast.inference.TextGenerator`
-            of the model in training, or any function that takes
+        generate: `keras_fast.inference.TextGenerator(model).generate` of the
+            model in training, or any function that takes
             `(prompts, num_tokens, seed=seed)` and returns the ids of a text
             for each prompt.
         prompts: A list of texts, each a list or array of ids.
