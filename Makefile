@@ -8,8 +8,8 @@ PYTHON ?= python3
 ARGS ?=
 # What `make test-torch` runs; with CORE=tests everything.
 CORE ?= tests/test_*.py tests/_files tests/_keras tests/callbacks tests/finder \
-	tests/layers tests/optimizers tests/plots tests/schedules tests/training \
-	tests/transfer
+	tests/layers tests/metrics tests/optimizers tests/plots tests/schedules \
+	tests/training tests/transfer
 
 # What `make test-oldest` runs: what stands on the inside of Keras, and every
 # example in a docstring.

@@ -21,7 +21,7 @@ FLOORS = [
     {"_checks", "finder", "plots", "schedules"},
     {"_files", "_keras", "search"},
     {"transfer"},
-    {"layers", "losses", "optimizers"},
+    {"layers", "losses", "metrics", "optimizers"},
     {"callbacks", "data", "features", "models"},
     {"inference", "training"},
     {"__init__"},

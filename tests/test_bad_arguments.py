@@ -69,6 +69,19 @@ CALLS = [
     ),
     (callbacks.SGDR, {"max_lr": 1.0}, NO_CYCLES),
     (
+        callbacks.SampleText,
+        {"generate": len, "prompts": [[1]]},
+        {
+            "generate": ("text", None),
+            "prompts": ([], None, "text"),
+            "num_tokens": NO_COUNTS,
+            "decode": ("text", 1),
+            "every": NO_COUNTS,
+            "seed": (-1, 0.5, "1"),
+            "write": ("text", None),
+        },
+    ),
+    (
         callbacks.CycleStopping,
         {},
         {

@@ -139,6 +139,10 @@ def stop_at_a_cycle():
     fit(trained(), *data(4), *stops, epochs=2)
 
 
+def sampled():
+    return callbacks.SampleText(lambda *args, seed: args[0], [[1]], write=list)
+
+
 CALLS = {
     "CycleStopping": stop_at_a_cycle,
     "lr_find": sweep,
@@ -153,6 +157,7 @@ CALLS = {
     "ParamScheduler": fit_with(lambda: callbacks.ParamScheduler(momentum=abs)),
     "Recorder": fit_with(callbacks.Recorder),
     "SGDR": fit_with(lambda: callbacks.SGDR(0.01)),
+    "SampleText": fit_with(sampled),
     "SlantedTriangular": fit_with(lambda: callbacks.SlantedTriangular(0.01)),
     "ResumableCheckpoint": fit_in_a_folder(
         lambda folder: [callbacks.ResumableCheckpoint(folder / "training.save")]

@@ -10,11 +10,13 @@ from keras_fast.inference.confusion import (
     confusion_matrix,
     most_confused,
 )
+from keras_fast.inference.generation import TextGenerator
 from keras_fast.inference.importance import (
     FeatureImportance,
     feature_importance,
 )
 from keras_fast.inference.losses import TopLosses, top_losses
+from keras_fast.inference.text_heatmaps import TextHeatmap, text_heatmap
 from keras_fast.inference.views import corners_and_flips, dihedral, flips
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "ConfusionMatrix",
     "FeatureImportance",
     "GradCAM",
+    "TextGenerator",
+    "TextHeatmap",
     "TopLosses",
     "confusion_matrix",
     "corners_and_flips",
@@ -31,5 +35,6 @@ __all__ = [
     "flips",
     "grad_cam",
     "most_confused",
+    "text_heatmap",
     "top_losses",
 ]

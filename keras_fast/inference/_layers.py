@@ -1,4 +1,4 @@
-"""Which layer gives the feature maps?"""
+"""Which layer gives the feature maps, and which the vectors of words?"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ import keras
 from keras_fast._keras.graph import calls_of, made_by
 from keras_fast._keras.layers import layers_of
 
-__all__ = ["conv_layer"]
+__all__ = ["conv_layer", "embedding_layer"]
 
 layers = keras.layers
 RESIZED = (
@@ -30,8 +30,40 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
     Raises:
         ValueError: There is not one such layer.
     """
-    if layer is None:
-        return _last_with_maps(model)
+    return _last_with_maps(model) if layer is None else _named(model, layer)
+
+
+def embedding_layer(
+    model: keras.Model, layer: Any = None
+) -> keras.layers.Layer:
+    """The layer itself, of that name, or the one embedding in the model.
+
+    Args:
+        model: A built model; models within it are opened.
+        layer: A layer, its name or None.
+
+    Raises:
+        ValueError: There is not one such layer.
+    """
+    if layer is not None:
+        return _named(model, layer)
+    inside = layers_of(model, itself=False)
+    found = [each for each in inside if isinstance(each, layers.Embedding)]
+    if len(found) == 1:
+        return found[0]
+    names = [each.name for each in found]
+    remedy = "Pass that of the tokens as `layer`, or its name."
+    if not found:
+        remedy = (
+            "Pass as `layer` any other whose outputs are (n, length, features)."
+        )
+    raise ValueError(
+        "`model` must have one `keras.layers.Embedding`, that of the tokens. "
+        f"{remedy} Received: model={model.name} with {names}"
+    )
+
+
+def _named(model: keras.Model, layer: Any) -> keras.layers.Layer:
     inside = layers_of(model, itself=False)
     found = [each for each in inside if layer is each or layer == each.name]
     if len(found) == 1:

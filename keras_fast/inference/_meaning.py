@@ -7,13 +7,14 @@ import numpy as np
 
 from keras_fast.inference._compiled_loss import (
     classes_axis,
+    compiled_loss,
     is_binary,
     losses,
     takes_logits,
 )
 from keras_fast.inference._ends import LINKS, end
 
-__all__ = ["Meaning", "Evidence"]
+__all__ = ["Evidence", "Meaning", "meaning_of_tokens"]
 
 # Outputs of 16 bits may be off by this.
 ROUNDING = 1e-2
@@ -33,6 +34,13 @@ class Meaning:
     link: str | None
     logits: bool = False
     logs: bool = False
+
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
+        """Numbers whose softmax the probabilities are, for that link."""
+        if self.logits or self.logs:
+            return outputs
+        with np.errstate(divide="ignore"):  # a probability of 0
+            return np.log(outputs)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
         """Of each class, (..., classes): of one output two."""
@@ -173,6 +181,24 @@ class Evidence:
                 f"or sigmoid. Received: loss={self.loss.name!r} and outputs "
                 f"from {low:.3g} to {high:.3g}"
             )
+
+
+def meaning_of_tokens(model: keras.Model, outputs: np.ndarray) -> Meaning:
+    """What the outputs of a language model are, compiled or not.
+
+    Args:
+        model: Its end and its loss are asked, as a classifier's are. Outputs
+            of a model with neither are logits, unless they are probabilities.
+        outputs: Some of them, (batch, tokens).
+    """
+    if model.compiled and model.loss is not None:
+        known = Evidence(model, compiled_loss(model))
+        known.see(np.zeros((len(outputs), 1)), outputs[:, None])
+        return known.meaning()
+    if found := end(model):
+        return Meaning(found.link, logs=found.logs)
+    logits = outputs.min() < 0 or not _sum_to_one(outputs)
+    return Meaning("softmax", logits=bool(logits))
 
 
 def _sum_to_one(outputs: np.ndarray) -> bool:

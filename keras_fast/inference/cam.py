@@ -12,6 +12,7 @@ from keras_fast._checks import model as checked
 from keras_fast.inference._ends import end
 from keras_fast.inference._heatmaps import heatmaps
 from keras_fast.inference._layers import conv_layer
+from keras_fast.inference._slopes import wanted_classes
 from keras_fast.models._checks import channels_last
 from keras_fast.plots.images import plot_images
 from keras_fast.plots.labels import class_name
@@ -127,7 +128,7 @@ def grad_cam(
     images = keras.tree.flatten(inputs)[place]
     source = conv_layer(model, layer)
     last = end(model)
-    wanted = _wanted(class_index, len(images))
+    wanted = wanted_classes(class_index, len(images))
     parts = []
     for start in range(0, len(images), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
@@ -135,24 +136,6 @@ def grad_cam(
         parts.append(heatmaps(model, last, source, batch, place, wanted[rows]))
     heat, classes = map(np.concatenate, zip(*parts, strict=True))
     return GradCAM(heat, images, classes)
-
-
-def _wanted(class_index: Any, number: int) -> np.ndarray:
-    """The class to look for in each image, -1 for the predicted one."""
-    if class_index is None:
-        return np.full(number, -1)
-    found = np.asarray(class_index)
-    if (
-        found.dtype.kind not in "iu"
-        or found.shape not in ((), (number,))
-        or (found < 0).any()
-    ):
-        raise ValueError(
-            "`class_index` must be one class, or one for each image. Pass "
-            "whole numbers of 0 or more, or None for those predicted. "
-            f"Received: class_index={class_index!r}"
-        )
-    return np.broadcast_to(found, number).astype(np.int64)
 
 
 def _inputs(images: Any) -> tuple[Any, int]:

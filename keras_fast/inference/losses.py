@@ -1,19 +1,20 @@
 """Which samples does the model get most wrong?"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_fast._checks import compiled, whole
+from keras_fast._checks import compiled, function, whole
 from keras_fast.inference._compiled_loss import compiled_loss, sample_losses
 from keras_fast.inference._meaning import Evidence, Meaning
 from keras_fast.inference._predictions import predictions
 from keras_fast.plots.images import one_image_each, plot_images
 from keras_fast.plots.labels import class_name, names_of
 from keras_fast.plots.table import as_html
+from keras_fast.plots.texts import plot_texts
 
 __all__ = ["TopLosses", "top_losses"]
 
@@ -26,6 +27,7 @@ class TopLosses:
         indices: Which samples of the pass over the data, (k,) int64.
         losses: Their losses, (k,) float64.
         inputs: Their inputs, arrays (k, ...) in the structure of the data.
+            Texts of several widths are padded on the right.
         labels: Their labels as the data has them, (k, ...).
         outputs: What the model gave, (k, ...) float64.
         probabilities: Of each class, (k, ..., classes) float64; two columns
@@ -36,6 +38,7 @@ class TopLosses:
             counts by itself, as with several sigmoids, whether it is there,
             (k, classes) bool. None where the model is no classifier.
         class_names: Names of the classes, or None.
+        texts: Their texts, k strings; None where there are none.
 
     Examples:
         >>> worst = keras_fast.inference.top_losses(model, x, y, k=3)
@@ -51,6 +54,7 @@ class TopLosses:
     probabilities: np.ndarray | None
     predicted: np.ndarray | None
     class_names: list[str] | None
+    texts: list[str] | None = None
 
     def __repr__(self) -> str:
         losses = ", ".join(f"{loss:.3g}" for loss in self.losses[:3])
@@ -61,12 +65,21 @@ class TopLosses:
         return as_html([self._row(i) for i in range(len(self.losses))])
 
     def plot(self) -> Any:
-        """Draw the images and return the matplotlib `Axes`, (k,).
+        """Draw the images or texts and return the matplotlib `Axes`, (k,).
 
         Above each: the predicted class and its probability, the true class
         and the loss.
         """
         titles = [self._title(i) for i in range(len(self.losses))]
+        if self.texts is not None:
+            words = [text.split() for text in self.texts]
+            return plot_texts(words, [t.replace("\n", ", ") for t in titles])
+        if getattr(self.inputs, "ndim", 0) == 2:
+            raise ValueError(
+                "The inputs must be images or texts to be drawn. Pass `decode` "
+                "to `top_losses`, which makes strings of ids. Received: inputs "
+                f"of shape {self.inputs.shape}"
+            )
         return plot_images(one_image_each(self.inputs), titles)
 
     def _row(self, i: int) -> dict[str, Any]:
@@ -76,17 +89,18 @@ class TopLosses:
             name = class_name(self.predicted[i], self.class_names)
             if self.predicted.ndim == 1 and self.probabilities is not None:
                 name += f" ({self.probabilities[i].max():.0%})"
-        return {
+        row = {
             "index": self.indices[i],
             "predicted": name,
             "actual": class_name(self.labels[i], self.class_names),
             "loss": f"{self.losses[i]:.3g}",
         }
+        return row if self.texts is None else {**row, "text": self.texts[i]}
 
     def _title(self, i: int) -> str:
         row = self._row(i)
-        del row["index"]
-        return "\n".join(f"{name}: {value}" for name, value in row.items())
+        names = ("predicted", "actual", "loss")
+        return "\n".join(f"{name}: {row[name]}" for name in names)
 
 
 def top_losses(
@@ -97,6 +111,7 @@ def top_losses(
     k: int = 9,
     largest: bool = True,
     class_names: Sequence[str] | None = None,
+    decode: Callable[[Any], str] | None = None,
     batch_size: int | None = None,
     steps: int | None = None,
     verbose: int | str = 0,
@@ -120,6 +135,9 @@ def top_losses(
             larger than any. Of equal losses the first comes first.
         class_names: Names of the classes, for the plot; `x.class_names` if
             there are such.
+        decode: For texts, a function from the ids of one to a string, such as
+            that of your tokenizer. Padding at the end is left out. The plot
+            then shows the texts.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
@@ -143,6 +161,8 @@ def top_losses(
     """
     loss = compiled_loss(compiled(model))
     k = whole("k", k)
+    if decode is not None:
+        function("decode", decode)
     known = Evidence(model, loss)
     samples: list[tuple] = []  # place, index, loss, arrays
     seen = 0
@@ -158,24 +178,52 @@ def top_losses(
             samples.append((places[i], seen + i, losses[i], arrays))
         samples = sorted(samples, key=lambda sample: sample[:2])[:k]
         seen += len(losses)
-    return _result(known.meaning(), samples, names_of(x, class_names))
+    result = _result(known.meaning(), samples, x, class_names)
+    if decode is None:
+        return result
+    rows = (_without_padding(sample[3][0], _pad_of(x)) for sample in samples)
+    return replace(result, texts=[str(decode(row)) for row in rows])
 
 
 def _result(
-    meaning: Meaning, samples: list[tuple], names: list[str] | None
+    meaning: Meaning, samples: list[tuple], x: Any, class_names: Any
 ) -> TopLosses:
     _, indices, losses, arrays = zip(*samples, strict=True)
-    inputs, labels, outputs = (
-        keras.tree.map_structure(lambda *values: np.stack(values), *part)
-        for part in zip(*arrays, strict=True)
+    all_inputs, labels, outputs = zip(*arrays, strict=True)
+    inputs = keras.tree.map_structure(
+        lambda *values: _stacked(values, _pad_of(x)), *all_inputs
     )
+    outputs = np.stack(outputs)
     return TopLosses(
         np.array(indices),
         np.array(losses),
         inputs,
-        labels,
+        np.stack(labels),
         outputs,
         meaning.probabilities(outputs),
         meaning.predicted(outputs),
-        names,
+        names_of(x, class_names),
     )
+
+
+def _pad_of(x: Any) -> int:
+    """The id of padding of `TextBatches`, and of most other texts."""
+    return getattr(x, "pad", 0)
+
+
+def _stacked(values: Sequence[np.ndarray], pad: int) -> np.ndarray:
+    """One array; texts of batches of several widths are as wide as any."""
+    widths = {value.shape for value in values}
+    if len(widths) > 1 and all(value.ndim == 1 for value in values):
+        [widest] = max(widths)
+        values = [
+            np.pad(v, (0, widest - len(v)), constant_values=pad) for v in values
+        ]
+    return np.stack(values)
+
+
+def _without_padding(inputs: Any, pad: int) -> Any:
+    if not isinstance(inputs, np.ndarray) or inputs.ndim != 1:
+        return inputs
+    real = np.flatnonzero(inputs != pad)
+    return inputs[: real[-1] + 1 if len(real) else 0]

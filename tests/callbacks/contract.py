@@ -24,6 +24,11 @@ from keras_fast.schedules import linear
 
 UPDATES = 20  # two epochs of ten batches
 
+
+def echo(prompts, num_tokens, seed):
+    return prompts
+
+
 # What each is made of, for a run of so many updates.
 MAKE = {
     "CyclicalLR": lambda n: callbacks.CyclicalLR(0.001, 0.05, step_size=3),
@@ -40,10 +45,12 @@ MAKE = {
     "ResumableCheckpoint": lambda n: callbacks.ResumableCheckpoint(
         Path(tempfile.mkdtemp(), "save"), save_freq=3
     ),
+    "SampleText": lambda n: callbacks.SampleText(echo, [[1]], write=list),
     "SGDR": lambda n: callbacks.SGDR(0.05, cycle_len=0.5, cycle_mult=2),
     "SlantedTriangular": lambda n: callbacks.SlantedTriangular(0.05),
 }
-SCHEDULERS = sorted(set(MAKE) - {"Recorder", "ResumableCheckpoint"})
+NO_SCHEDULES = {"Recorder", "ResumableCheckpoint", "SampleText"}
+SCHEDULERS = sorted(set(MAKE) - NO_SCHEDULES)
 # They do not train alone, or do more than train.
 OTHERS = {"CycleStopping", "SnapshotEnsemble", "WeightAveraging"}
 every_callback = pytest.mark.parametrize("name", sorted(MAKE))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from subjects import CLASSES, FORMS, Batches, cnn, images, tf_data
 
+from keras_fast.data import TextBatches
 from keras_fast.inference import top_losses
 
 ONE_HOT = np.eye(CLASSES, dtype="float32")
@@ -302,3 +303,49 @@ def test_two_outputs_are_refused():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="Received: 2 outputs"):
         top_losses(model, x, np.zeros(4))
+
+
+def test_texts_of_several_widths_are_shown_as_texts():
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            keras.layers.Embedding(9, 4),
+            keras.layers.GlobalMaxPooling1D(),
+            keras.layers.Dense(2, "softmax"),
+        ]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    texts = [[5, 3], [2] * 6, [4, 2, 7, 7, 2], [6]]
+    y = np.array([0, 1, 1, 0])
+    # Widths of 2 and 6, and another id of padding.
+    data = TextBatches(texts, y, 2, round_to=2, pad=8, shuffle=False)
+    words = "_abcdefg."
+    found = top_losses(
+        model,
+        data,
+        k=4,
+        class_names=["dull", "great"],
+        decode=lambda ids: " ".join(words[i] for i in ids),
+    )
+    shares = np.concatenate([model.predict_on_batch(x) for x, _ in data])
+    order = np.argsort(-cross_entropy(y, shares))
+    assert found.indices.tolist() == order.tolist()
+    wanted = [" ".join(words[i] for i in texts[index]) for index in order]
+    assert found.texts == wanted
+    for row, index in zip(found.inputs, order, strict=True):
+        length = len(texts[index])
+        assert row[:length].tolist() == texts[index]
+        assert set(row[length:].tolist()) <= {8}
+    axes = found.plot()
+    drawn = [" ".join(t.get_text() for t in ax.texts) for ax in axes]
+    assert drawn == wanted
+    title = axes[0].get_title(loc="left")
+    assert title.startswith("predicted: ") and ", loss: " in title
+    assert all(f"<td>{text}</td>" in found._repr_html_() for text in wanted)
+    with pytest.raises(ValueError) as error:
+        top_losses(model, data, k=4).plot()
+    assert str(error.value) == (
+        "The inputs must be images or texts to be drawn. Pass `decode` to "
+        "`top_losses`, which makes strings of ids. Received: inputs of shape "
+        "(4, 8)"
+    )

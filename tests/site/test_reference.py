@@ -6,7 +6,7 @@ from conftest import SITE
 from mkdocstrings import Inventory
 
 ROOMS = ["callbacks", "data", "inference", "layers"]
-ROOMS += ["models", "optimizers", "schedules"]
+ROOMS += ["metrics", "models", "optimizers", "schedules"]
 MODULES = ["keras_fast", *(f"keras_fast.{room}" for room in ROOMS)]
 
 
