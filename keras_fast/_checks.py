@@ -33,6 +33,7 @@ __all__ = [
     "shown",
     "string",
     "verbosity",
+    "vocabulary",
     "whole",
 ]
 
@@ -216,6 +217,27 @@ def string(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         _refuse(name, value, "a name", "Pass a str.", TypeError)
     return value
+
+
+def vocabulary(name: str, value: Any) -> list[str]:
+    """Words in the order of their ids: of a list, or a dict from word to id."""
+    if isinstance(value, Mapping):
+        by_id = {i: word for word, i in value.items()}
+        value = [by_id.get(i) for i in range(len(value))]
+    words = several(name, value)
+    places: dict[Any, int] = {}
+    for i, word in enumerate(words):
+        where, remedy = f"{name}[{i}]", "Number the words from 0, without gaps."
+        if word is None:
+            _refuse(where, word, "a word", remedy)
+        if not isinstance(word, str):
+            _refuse(where, word, "a word", "Pass words as str.", TypeError)
+        if places.setdefault(word, i) != i:
+            expected = f"another word than `{name}[{places[word]}]`"
+            _refuse(where, word, expected, "Give each word one id.")
+    if not words:
+        _refuse(name, value, "a vocabulary", "Pass its words, by their ids.")
+    return words
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:

@@ -6,12 +6,14 @@ from keras_fast.models.collaborative import collaborative_filter
 from keras_fast.models.lite0 import efficientnet_lite0
 from keras_fast.models.tabular import tabular_model
 from keras_fast.models.text import text_classifier
+from keras_fast.models.vocabularies import match_embeddings
 
 __all__ = [
     "collaborative_filter",
     "efficientnet_lite0",
     "image_classifier",
     "language_model",
+    "match_embeddings",
     "tabular_model",
     "text_classifier",
     "text_encoder",
