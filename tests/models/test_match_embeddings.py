@@ -104,7 +104,7 @@ def bag(embedding, *after):
 
 
 def sequential():
-    model = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((3,), dtype="int32"),
             keras.layers.Embedding(len(OLD), 4, mask_zero=True),
@@ -114,7 +114,6 @@ def sequential():
             keras.layers.Softmax(),
         ]
     )
-    return model
 
 
 def next_word():
@@ -226,7 +225,7 @@ def quantized():
     return model
 
 
-def words_of(size=len(OLD), *after):
+def words_of(*after, size=len(OLD)):
     return bag(keras.layers.Embedding(size, 4), *after)
 
 
@@ -237,7 +236,7 @@ def two_tables():
 
 
 MODELS = {
-    "rows": (lambda: words_of(9), "a row for each of 7 old words.*: 9}"),
+    "rows": (lambda: words_of(size=9), "a row for each of 7 old words.*: 9}"),
     "no table": (
         lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)]),
         "must have an embedding of words",
@@ -245,15 +244,11 @@ MODELS = {
     "two": (two_tables, "must have one embedding of 7 rows.*'a': 7, 'b': 7"),
     "subclass": (Subclass, "must be functional .*Subclass"),
     "decoder": (
-        lambda: words_of(len(OLD), Transposed(name="odd")),
+        lambda: words_of(Transposed(name="odd")),
         r"no other decoder .* odd \(Transposed\), which makes 7 outputs",
     ),
     "operation": (
-        lambda: words_of(
-            len(OLD),
-            keras.layers.Dense(14),
-            keras.layers.Reshape((2, 7)),
-        ),
+        lambda: words_of(keras.layers.Dense(14), keras.layers.Reshape((2, 7))),
         "no other decoder",
     ),
     "quantized": (quantized, "must not be quantized.*int8"),
