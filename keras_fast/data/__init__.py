@@ -7,6 +7,7 @@ from keras_fast.data.mixing import mix
 from keras_fast.data.table_encoder import TableEncoder
 from keras_fast.data.text_batches import TextBatches
 from keras_fast.data.text_stream import TextStream
+from keras_fast.data.vectors import WordVectors, word_vectors
 from keras_fast.data.verification import verify_images
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "TableEncoder",
     "TextBatches",
     "TextStream",
+    "WordVectors",
     "load_images",
     "mix",
     "show_batch",
     "verify_images",
+    "word_vectors",
 ]

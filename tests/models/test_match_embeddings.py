@@ -225,7 +225,7 @@ def quantized():
     return model
 
 
-def words_of(*after, size=len(OLD)):
+def words_of(*after, size=7):
     return bag(keras.layers.Embedding(size, 4), *after)
 
 
