@@ -25,6 +25,8 @@ ACCEPTED = [
     (_checks.whole, (0, 0), 0),
     (_checks.one_of, ("a", ("a", "b")), "a"),
     (_checks.function, (len,), len),
+    (_checks.vocabulary, (("b", "a"),), ["b", "a"]),
+    (_checks.vocabulary, ({"a": 1, "b": np.int64(0)},), ["b", "a"]),
 ]
 
 

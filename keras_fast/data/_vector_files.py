@@ -33,7 +33,7 @@ OTHERS = {
 class Header(NamedTuple):
     """What the first line of a file of word2vec or fastText promises."""
 
-    count: int
+    words: int
     width: int
 
 
@@ -85,16 +85,17 @@ def _read(
     if not 0 < width <= WIDEST:
         _refuse(name, f"line 1: {width} numbers")
     lines = _lines(file, name, first, header)
-    return _text_rows(lines, name, wanted, width), width
+    with np.errstate(over="ignore"):  # numbers that become infinite are told
+        return _text_rows(lines, name, wanted, width), width
 
 
 def _header(line: bytes) -> Header | None:
     """The header, if the line is one: two whole numbers."""
     fields = line.split()
     if len(fields) == 2 and all(f.isdigit() and len(f) < 12 for f in fields):
-        count, width = map(int, fields)
-        if count > 0 and 0 < width <= WIDEST:
-            return Header(count, width)
+        words, width = map(int, fields)
+        if words > 0 and 0 < width <= WIDEST:
+            return Header(words, width)
     return None
 
 
@@ -110,10 +111,10 @@ def _lines(
         yield number, line
     if not line.endswith(b"\n"):
         _refuse(name, f"line {number}: cut short, it has no end of line")
-    if header is not None and number - 1 != header.count:
+    if header is not None and number - 1 != header.words:
         _refuse(
             name,
-            f"line 1 promises {header.count} words, there are {number - 1}",
+            f"line 1 promises {header.words} words, there are {number - 1}",
         )
 
 
@@ -140,7 +141,7 @@ def _text_rows(
 
 
 def _has_spaces_in_its_word(line: bytes, width: int) -> bool:
-    """As a few of GloVe have, such as `. . .`; none of them ends in a number."""
+    """As a few of GloVe's have, such as `. . .`; none ends in a number."""
     before, *rest = line.rsplit(b" ", width)
     try:
         float(before.rpartition(b" ")[2])
@@ -154,8 +155,7 @@ def _parsed(numbers: list[bytes], name: str, line: int) -> np.ndarray:
         values = [float(each) for each in numbers]
     except ValueError as error:
         _refuse(name, f"line {line}: {error}", error)
-    with np.errstate(over="ignore"):
-        row = np.array(values, "float32")
+    row = np.array(values, "float32")
     if not np.isfinite(row).all():
         bad = values[int(np.isfinite(row).argmin())]
         _refuse(name, f"line {line}: {bad} is no finite float32")
@@ -168,7 +168,7 @@ def _binary_rows(
     rows: Rows = {}
     size = 4 * header.width
     data, at = b"", 0
-    for number in range(1, header.count + 1):
+    for number in range(1, header.words + 1):
         end = data.find(b" ", at)
         if end < 0 or end + 1 + size > len(data):
             data, at = data[at:] + file.read(CHUNK + size), 0
@@ -176,7 +176,7 @@ def _binary_rows(
             if end < 0 or end + 1 + size > len(data):
                 _refuse(
                     name,
-                    f"word {number} of {header.count}: cut short, or not of "
+                    f"word {number} of {header.words}: cut short, or not of "
                     f"{header.width} numbers",
                 )
         # word2vec ends each row with a newline, other writers do not.
@@ -188,7 +188,7 @@ def _binary_rows(
                 _refuse(name, f"word {number}: NaN or infinite numbers")
             rows[word] = row.astype("float32")
     if (data[at:] + file.read(2)).strip(b"\n"):
-        _refuse(name, f"line 1 promises {header.count} words, more follow")
+        _refuse(name, f"line 1 promises {header.words} words, more follow")
     return rows
 
 

@@ -146,6 +146,33 @@ def _encoded(word: str) -> bytes:
 
 
 def _in_memory(source: Any, wanted: set[bytes]) -> tuple[Rows, int]:
+    words, array = _pair(source)
+    places: dict[bytes, int] = {}
+    for i, word in enumerate(words):
+        if not isinstance(word, str):
+            raise TypeError(
+                "`source[0]` must have words as str. Convert them first, such "
+                f"as with `.to_pylist()`. Received: source[0][{i}]={word!r}"
+            )
+        key = _encoded(word)
+        if key in wanted:
+            places.setdefault(key, i)
+    taken = np.array([*places.values()], int)
+    with np.errstate(over="ignore"):
+        rows = array[taken].astype("float32")
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        i = int(taken[finite.argmin()])
+        raise ValueError(
+            "`source[1]` must have finite float32 numbers. Leave out words "
+            f"without them. Received: source[1][{i}]={shown(array[i])} for "
+            f"{words[i]!r}"
+        )
+    return dict(zip(places, rows, strict=True)), array.shape[1]
+
+
+def _pair(source: Any) -> tuple[list[Any], np.ndarray]:
+    """The words, and an array with a row for each."""
     if len(source) != 2:
         raise ValueError(
             "`source` must be a path, or a pair of words and array. Pass "
@@ -167,24 +194,7 @@ def _in_memory(source: Any, wanted: set[bytes]) -> tuple[Rows, int]:
             f"the array has rows. Received: {len(words)} words and "
             f"source[1].shape={array.shape}"
         )
-    rows: Rows = {}
-    for i, word in enumerate(words):
-        if not isinstance(word, str):
-            raise TypeError(
-                "`source[0]` must have words as str. Convert them first, such "
-                f"as with `.to_pylist()`. Received: source[0][{i}]={word!r}"
-            )
-        key = _encoded(word)
-        if key in wanted and key not in rows:
-            with np.errstate(over="ignore"):
-                rows[key] = np.array(array[i], "float32")
-            if not np.isfinite(rows[key]).all():
-                raise ValueError(
-                    "`source[1]` must have finite float32 numbers. Leave out "
-                    f"words without them. Received: source[1][{i}]="
-                    f"{shown(array[i])} for {word!r}"
-                )
-    return rows, array.shape[1]
+    return words, array
 
 
 def _for_missing(missing: Any, found: np.ndarray) -> np.ndarray:
