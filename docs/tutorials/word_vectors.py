@@ -140,8 +140,8 @@ ax = ColumnEmbedding(
 # %% [markdown]
 # ## Few labels: which department teaches this?
 #
-# Titles of courses are short, and with few labels most words of a new title
-# have never been seen. Vectors know them: "novel" is close to "poem".
+# Titles of courses are short. With 50 labels, half of the words in a new title
+# have never been seen. Vectors know them: "violin" is close to "cello".
 #
 # The 20 largest departments of a university have about 1,400 titles. 500 of
 # them are for the test.
@@ -167,14 +167,14 @@ for title, department in list(zip(titles, departments, strict=True))[:4]:
 title_words = sorted({word for title in titles for word in tokens(title)})
 title_vectors = word_vectors(glove, title_words)
 ids = {word: i for i, word in enumerate(title_words)}
-means = np.stack(
-    [
-        title_vectors.vectors[[ids[word] for word in tokens(title)]].mean(
-            axis=0
-        )
-        for title in titles
-    ]
-)
+
+
+def mean_vector(title):
+    rows = [ids[word] for word in tokens(title)]
+    return title_vectors.vectors[rows].mean(axis=0)
+
+
+means = np.stack([mean_vector(title) for title in titles])
 
 
 def tfidf(texts):
@@ -188,7 +188,7 @@ def tfidf(texts):
 
 
 def accuracies(labelled):
-    """Of vectors, of tf-idf and of both."""
+    """Of tf-idf, of vectors and of both."""
     answers = departments[:500]
     vectorizer = tfidf(titles[labelled])
     features = {30: vectorizer.transform(titles), 3: means}
@@ -212,11 +212,10 @@ for size in sizes:
         for seed in range(4)
     ]
     curves.append(np.mean([accuracies(draw) for draw in draws], axis=0))
+    first, second, both = curves[-1]
     print(
-        size,
-        "labels: tf-idf {:.3f}, vectors {:.3f}, both {:.3f}".format(
-            *curves[-1]
-        ),
+        f"{size} labels: tf-idf {first:.3f}, vectors {second:.3f}, "
+        f"both {both:.3f}"
     )
 
 # %% alt="Accuracy against the number of labelled titles, for tf-idf, word vectors, and both together"
@@ -287,7 +286,8 @@ starts = {
 
 def fitted(name, labelled, epochs):
     model = classifier(**starts[name])
-    model.compile(keras.optimizers.AdamW(1e-2), "binary_crossentropy")
+    optimizer = keras.optimizers.AdamW(1e-2, weight_decay=0.01)
+    model.compile(optimizer, "binary_crossentropy")
     model.fit(
         batches([reviews[i] for i in labelled], stars[labelled]),
         epochs=epochs,
