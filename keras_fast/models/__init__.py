@@ -1,12 +1,12 @@
 """Which model for this task? Functions that build a `keras.Model`."""
 
-from keras_fast.models.awd_lstm import language_model, text_encoder
-from keras_fast.models.classifier import image_classifier
-from keras_fast.models.collaborative import collaborative_filter
-from keras_fast.models.lite0 import efficientnet_lite0
-from keras_fast.models.tabular import tabular_model
-from keras_fast.models.text import text_classifier
-from keras_fast.models.vocabularies import match_embeddings
+from keras_fast.models.images.classifier import image_classifier
+from keras_fast.models.images.lite0 import efficientnet_lite0
+from keras_fast.models.tables.collaborative import collaborative_filter
+from keras_fast.models.tables.tabular import tabular_model
+from keras_fast.models.text.awd_lstm import language_model, text_encoder
+from keras_fast.models.text.classifier import text_classifier
+from keras_fast.models.text.vocabularies import match_embeddings
 
 __all__ = [
     "collaborative_filter",

@@ -5,11 +5,11 @@ import pytest
 from classifiers import base_of, scores
 
 from keras_fast import layer_groups
-from keras_fast.models import _torch_file as torch_file
 from keras_fast.models import (
     efficientnet_lite0,
     image_classifier,
 )
+from keras_fast.models.images import _torch_file as torch_file
 
 # Logits of the reference network in PyTorch for `inputs()`.
 REFERENCE = Path(__file__).parents[1] / "data/efficientnet_lite0_reference.npz"

@@ -12,9 +12,9 @@ from classifiers import base_of, features, numbers, scores
 
 from keras_fast import layer_groups
 from keras_fast.models import image_classifier
-from keras_fast.models._preprocessing import FAMILIES as MODES
-from keras_fast.models._preprocessing import MODES as NUMBERS
-from keras_fast.models._preprocessing import mode_of, prepare
+from keras_fast.models.images._preprocessing import FAMILIES as MODES
+from keras_fast.models.images._preprocessing import MODES as NUMBERS
+from keras_fast.models.images._preprocessing import mode_of, prepare
 
 SMALLEST = {
     "mobilenet_v2": "MobileNetV2",

@@ -17,7 +17,7 @@ from classifiers import (
 
 from keras_fast import freeze, layer_groups, training_plan, unfreeze
 from keras_fast.layers import ScaledSigmoid
-from keras_fast.models._preprocessing import prepare
+from keras_fast.models.images._preprocessing import prepare
 
 
 def test_head_is_that_of_fastai():

@@ -14,7 +14,7 @@ from keras_fast.models import (
     text_classifier,
     text_encoder,
 )
-from keras_fast.models.vocabularies import _matched
+from keras_fast.models.text.vocabularies import _matched
 
 OLD = ["[PAD]", "[UNK]", "the", "cat", "sat", "on", "mat"]
 # Longer, as long, shorter.

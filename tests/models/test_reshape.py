@@ -12,7 +12,7 @@ from classifiers import (
     numbers,
 )
 
-from keras_fast.models._reshape import adapt_kernel
+from keras_fast.models.images._reshape import adapt_kernel
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from keras_fast.models._torch_file import MAGIC, read_arrays
+from keras_fast.models.images._torch_file import MAGIC, read_arrays
 
 pytestmark = pytest.mark.once
 

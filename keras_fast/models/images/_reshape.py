@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_fast._keras.layer_state import take_state
 from keras_fast._keras.layers import layers_of
-from keras_fast.models._preprocessing import stretch
+from keras_fast.models.images._preprocessing import stretch
 
 __all__ = ["adapt_kernel", "any_size", "with_channels"]
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_fast._checks import shown, whole
-from keras_fast.data._epochs import EpochDataset
-from keras_fast.data._token_ids import token_ids
+from keras_fast.data.text._epochs import EpochDataset
+from keras_fast.data.text._token_ids import token_ids
 
 # Batches in a chunk, as in fastai: enough to find texts of similar length,
 # few enough for other batches each epoch.

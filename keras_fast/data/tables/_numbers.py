@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from keras_fast.data._columns import is_missing, refuse_kind
+from keras_fast.data.tables._columns import is_missing, refuse_kind
 
 __all__ = ["NUM_LEVELS", "Scale", "numbers_of"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_fast._checks import shown
-from keras_fast.data._columns import is_missing, refuse_kind
+from keras_fast.data.tables._columns import is_missing, refuse_kind
 
 __all__ = ["Vocabulary", "Word"]
 

@@ -7,7 +7,7 @@ import keras
 
 from keras_fast._checks import several, share, shown, whole
 from keras_fast.layers._table import TableFeatures
-from keras_fast.models._table_ends import (
+from keras_fast.models.tables._table_ends import (
     checked_targets,
     config_of,
     free_name,

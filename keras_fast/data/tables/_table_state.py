@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_fast._checks import shown
-from keras_fast.data._categories import Vocabulary
-from keras_fast.data._numbers import NUM_LEVELS, Scale
+from keras_fast.data.tables._categories import Vocabulary
+from keras_fast.data.tables._numbers import NUM_LEVELS, Scale
 
 __all__ = ["scales_from", "vocabularies_from"]
 

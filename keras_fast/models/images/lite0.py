@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_fast.models._checks import image_shape, weights_path
-from keras_fast.models._torch_file import read_arrays
+from keras_fast.models.images._torch_file import read_arrays
 
 __all__ = ["efficientnet_lite0"]
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_fast._checks import whole
-from keras_fast.data._epochs import EpochDataset
-from keras_fast.data._token_ids import is_one_text, token_ids
+from keras_fast.data.text._epochs import EpochDataset
+from keras_fast.data.text._token_ids import is_one_text, token_ids
 
 
 class Stream(NamedTuple):

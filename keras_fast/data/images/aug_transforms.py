@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_fast._checks import at_least, between, one_of, share, whole
 from keras_fast._keras.fused import fused
-from keras_fast.data._geometry import (
+from keras_fast.data.images._geometry import (
     compose,
     in_pixels,
     relight,

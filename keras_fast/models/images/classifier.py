@@ -13,8 +13,12 @@ from keras_fast.models._checks import (
     image_shape,
     weights_path,
 )
-from keras_fast.models._preprocessing import application, mode_of, prepare
-from keras_fast.models._reshape import any_size, with_channels
+from keras_fast.models.images._preprocessing import (
+    application,
+    mode_of,
+    prepare,
+)
+from keras_fast.models.images._reshape import any_size, with_channels
 
 __all__ = ["image_classifier"]
 

@@ -7,14 +7,14 @@ import keras
 
 from keras_fast._checks import several, shown, whole
 from keras_fast.layers._table import Factors
-from keras_fast.models._table_ends import (
+from keras_fast.models.tables._table_ends import (
     checked_targets,
     config_of,
     free_name,
     inputs_of,
     scaled,
 )
-from keras_fast.models.tabular import dense_layers
+from keras_fast.models.tables.tabular import dense_layers
 
 __all__ = ["collaborative_filter"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_fast.data._columns import is_missing, refuse_kind
+from keras_fast.data.tables._columns import is_missing, refuse_kind
 
 __all__ = [
     "DATE_CATEGORIES",

@@ -11,17 +11,17 @@ import numpy as np
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import several, shown, whole
 from keras_fast._keras.layers import layers_of
-from keras_fast.data._categories import Vocabulary, Word
-from keras_fast.data._columns import columns_of
-from keras_fast.data._dates import (
+from keras_fast.data.tables._categories import Vocabulary, Word
+from keras_fast.data.tables._columns import columns_of
+from keras_fast.data.tables._dates import (
     DATE_CATEGORIES,
     DATE_NUMBERS,
     date_parts,
     drop_midnight,
     moments_of,
 )
-from keras_fast.data._numbers import Scale, numbers_of
-from keras_fast.data._table_state import scales_from, vocabularies_from
+from keras_fast.data.tables._numbers import Scale, numbers_of
+from keras_fast.data.tables._table_state import scales_from, vocabularies_from
 from keras_fast.layers._table import TableLayer
 
 __all__ = ["TableEncoder"]

@@ -8,7 +8,7 @@ import numpy as np
 from keras_fast._checks import path as checked_path
 from keras_fast._checks import several, shown
 from keras_fast._checks import vocabulary as checked_vocabulary
-from keras_fast.data._vector_files import Rows, read_vectors
+from keras_fast.data.text._vector_files import Rows, read_vectors
 
 __all__ = ["WordVectors", "word_vectors"]
 
