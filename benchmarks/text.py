@@ -73,12 +73,12 @@ def linear(texts, y, test):
 def tuned(language_model, texts, y, test, tokenizer, seed):
     """Scores of a classifier on the language model."""
     keras.utils.set_random_seed(seed)
-    encoder = models.text_encoder(language_model)
+    encoder = models.text_encoder(language_model, dropout=1)
     model = models.text_classifier(encoder, 2, head_units=None)
     optimizer = keras.optimizers.AdamW(weight_decay=0.01)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     train = TextBatches(texts, y, 32, tokenizer=tokenizer, seed=seed)
-    keras_fast.fine_tune(model, train, epochs=6, verbose=0)
+    keras_fast.fine_tune(model, train, epochs=8, base_lr=8e-3, verbose=0)
     rows = TextBatches(test, batch_size=64, tokenizer=tokenizer)
     return model.predict(rows, verbose=0)[:, 1]
 
