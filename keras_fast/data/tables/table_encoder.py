@@ -157,9 +157,9 @@ class TableEncoder:
             "numbers": _plain(self._numbers),
         }
         return {
-            "categorical": self.categorical,
-            "numerical": self.numerical,
-            "dates": self.dates,
+            "categorical": [*self.categorical],
+            "numerical": [*self.numerical],
+            "dates": [*self.dates],
             "min_count": self.min_count,
             "state": state,
         }
