@@ -222,6 +222,11 @@ def _scored(
         return lambda outputs, mask: _number(
             sample_losses(loss, y, outputs, mask).mean()
         ), loss.name
+    if isinstance(metric, str):
+        raise TypeError(
+            "`metric` must be callable. Pass `keras.metrics.get(name)`. "
+            f"Received: metric={metric!r}"
+        )
     function("metric", metric)
     keeps_state = isinstance(metric, keras.metrics.Metric)
 
