@@ -33,8 +33,9 @@ def checked_data(x: Any, y: Any) -> tuple[Data, np.ndarray]:
         data: Data = {name: as_array(value) for name, value in x.items()}
         arrays = data
     else:
-        inputs = isinstance(x, list | tuple)  # several, to Keras
-        data = np.empty(()) if inputs else as_array(x)
+        # Several inputs, to Keras, and batches.
+        other = isinstance(x, list | tuple | keras.utils.PyDataset)
+        data = np.empty(()) if other else as_array(x)
         arrays = {"x": data}
         if data.ndim != 2:
             raise TypeError(
@@ -74,12 +75,25 @@ def keys_of(model: keras.Model, x: Data, columns: Any) -> dict[str, Keys]:
         if isinstance(layer, TableLayer)
         for name, arrays in _encoded(layer, x).items()
     }
+    _check_inputs(model, x)
     if columns is not None:
         return _given(x, columns)
     if not isinstance(x, dict):
         return {str(i): [i] for i in range(x.shape[1])}
     known = {array for arrays in found.values() for array in arrays}
     return found | {name: [name] for name in x if name not in known}
+
+
+def _check_inputs(model: keras.Model, x: Data) -> None:
+    """Keras puts an array too many in the place of the next one."""
+    inputs = getattr(model, "input", None)
+    if isinstance(x, dict) and isinstance(inputs, dict):
+        others = [name for name in x if name not in inputs]
+        if others:
+            raise ValueError(
+                "`x` must have no other arrays than the model's inputs. Leave "
+                f"them out. Received: x with {shown(others)}"
+            )
 
 
 def permuted(

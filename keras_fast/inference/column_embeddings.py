@@ -11,7 +11,7 @@ from keras_fast._checks import model as checked_model
 from keras_fast._checks import whole
 from keras_fast._keras.layers import layers_of
 from keras_fast.data import TableEncoder
-from keras_fast.layers._table import TableLayer
+from keras_fast.layers._table import TableLayer, table_of
 from keras_fast.plots.words import plot_words
 
 __all__ = ["ColumnEmbedding", "embeddings"]
@@ -204,7 +204,7 @@ def embeddings(model: keras.Model) -> dict[str, ColumnEmbedding]:
 
 def _rows(embedding: keras.layers.Embedding) -> np.ndarray:
     """What each word has; row 0 belongs to none."""
-    values: Any = keras.ops.convert_to_numpy(embedding.embeddings)
+    values: Any = keras.ops.convert_to_numpy(table_of(embedding))
     return np.array(values[1:], np.float32)
 
 

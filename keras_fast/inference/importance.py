@@ -155,8 +155,9 @@ def feature_importance(
         TypeError: `x` is neither a dict nor an array of two axes, there are no
             labels, or an argument is not of its kind.
         ValueError: The model is not compiled and there is no metric; there is
-            no column or no row; lengths differ; `columns` names what is not
-            there; an argument is out of range; or the metric is not finite.
+            no column or no row; an array is none of the inputs; lengths
+            differ; `columns` names what is not there; an argument is out of
+            range; or the metric is not finite.
 
     Examples:
         >>> result = keras_fast.inference.feature_importance(model, x, y)
@@ -222,6 +223,11 @@ def _scored(
         return lambda outputs, mask: _number(
             sample_losses(loss, y, outputs, mask).mean()
         ), loss.name
+    if isinstance(metric, str):
+        raise TypeError(
+            "`metric` must be callable. Pass `keras.metrics.get(name)`. "
+            f"Received: metric={metric!r}"
+        )
     function("metric", metric)
     keeps_state = isinstance(metric, keras.metrics.Metric)
 

@@ -6,6 +6,7 @@ word: its row is its code.
 """
 
 import json
+import re
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from keras import ops
 
 from keras_fast.layers.embedding import Embedding
 
-__all__ = ["Factors", "TableFeatures", "TableLayer", "bin_edges"]
+__all__ = ["Factors", "TableFeatures", "TableLayer", "bin_edges", "table_of"]
 
 Embeddings = dict[str, keras.layers.Embedding]
 
@@ -28,16 +29,23 @@ class TableLayer(keras.layers.Layer):
 
     Args:
         encoder: What `TableEncoder.get_config()` returns, or its JSON.
+        quantized: The dtype policies of embeddings that were quantized.
         **kwargs: What every layer takes, as `name` and `dtype`.
     """
 
-    def __init__(self, encoder: dict[str, Any] | str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        encoder: dict[str, Any] | str,
+        quantized: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # The layers within cast for themselves: float16 is too narrow for
         # numbers that have not been squeezed yet.
         super().__init__(autocast=False, **kwargs)
         # Kept as JSON, in which Keras sees no object to build.
         text = encoder if isinstance(encoder, str) else json.dumps(encoder)
         self._encoder = text
+        self._quantized = quantized or {}
         self.embeddings: Embeddings = {}
         self.biases: Embeddings = {}
         categories = self.encoder["state"]["categories"]
@@ -51,7 +59,17 @@ class TableLayer(keras.layers.Layer):
         return json.loads(self._encoder)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "encoder": self._encoder}
+        config = {**super().get_config(), "encoder": self._encoder}
+        quantized = {
+            f"{name}_{kind}": keras.dtype_policies.serialize(layer.dtype_policy)
+            for kind, layers in (
+                ("embedding", self.embeddings),
+                ("bias", self.biases),
+            )
+            for name, layer in layers.items()
+            if layer.quantization_mode
+        }
+        return {**config, "quantized": quantized} if quantized else config
 
     def build(self, input_shape: Any) -> None:
         for layer in (*self.embeddings.values(), *self.biases.values()):
@@ -62,8 +80,8 @@ class TableLayer(keras.layers.Layer):
             self._num_codes[name],
             size,
             embeddings_initializer=keras.initializers.TruncatedNormal(0, 0.01),
-            dtype=self.dtype_policy,
-            name=f"{name}_{kind}",
+            dtype=self._quantized.get(f"{name}_{kind}", self.dtype_policy),
+            name=_layer_name(f"{name}_{kind}"),
         )
 
     def _rows(self, embeddings: Embeddings, name: str, codes: Any) -> Any:
@@ -72,7 +90,7 @@ class TableLayer(keras.layers.Layer):
         rows = layer(codes)
         if self._learned_0[name]:
             return rows
-        table = ops.stop_gradient(layer.embeddings)
+        table = ops.stop_gradient(table_of(layer))
         others = ops.sum(table, axis=0) - table[0]
         mean = ops.cast(others / (self._num_codes[name] - 1), rows.dtype)
         return ops.where(codes[:, None] == 0, mean, rows)
@@ -175,6 +193,20 @@ class Factors(TableLayer):
             for name in self._num_codes
         )
         return first, second, bias + other
+
+
+def table_of(embedding: keras.layers.Embedding) -> Any:
+    """All rows, (codes, size), also of a table that was quantized."""
+    if embedding.quantization_mode is None:
+        return embedding.embeddings
+    # Whole numbers stand there, each row of a scale of its own.
+    return embedding(ops.arange(embedding.input_dim))
+
+
+def _layer_name(name: str) -> str:
+    """A name of which TensorFlow can make a scope: columns have any name."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    return name if name[0].isalnum() or name[0] == "." else f"column{name}"
 
 
 def bin_edges(scale: dict[str, Any], num_bins: int) -> np.ndarray:

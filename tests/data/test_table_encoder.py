@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from tables import COLUMNS, NAMES, TABLES, arrays, pandas
 
@@ -233,7 +234,7 @@ def test_bad_arguments(error, arguments, expected):
         (ValueError, {"cut": None}, "a column 'cut'"),
         (ValueError, {"cut": ["Fair"]}, "in column 'size', 1 in column 'cut'"),
         (ValueError, {"cut": np.full((6, 2), "Fair")}, "'cut' of shape (6, 2)"),
-        (ValueError, {"cut": "Fair"}, "'cut' of shape ()"),
+        (ValueError, {"cut": "Fair"}, "for a single row too. Received: cut"),
         # Wholly unknown, or of the other kind.
         (ValueError, {"cut": list("abcabc")}, "cut=['a', 'b', 'c'], known are"),
         (TypeError, {"cut": [1, 2, 3, 1, 2, 3]}, "cut=1 (int)"),
@@ -346,3 +347,30 @@ def test_forged_state(path, value):
         TableEncoder.from_config,
         config,
     )
+
+
+def test_masked_values_are_missing():
+    values = np.ma.array([5.0, 1.0, 2.0], mask=[True, False, False])
+    assert scaled(values)["x_na"].tolist() == [1, 0, 0]
+    assert of(np.ma.array([5, 1], mask=[True, False])) == ([0, 1], [None, 1])
+
+
+def test_ids_that_floats_do_not_tell_apart_are_refused():
+    ids = [2**53, 2**53 + 1]
+    assert of(np.array(ids)) == ([1, 2], [None, *ids])
+    with_gap = pd.array([*ids, None], dtype="Int64")
+    message = "Column 'c' must hold whole numbers below 2**53 where some"
+    refused(ValueError, message, of, with_gap)
+    refused(ValueError, message, of, with_gap, adapt=np.array(ids))
+    assert of(np.array([1e300, np.inf, np.nan]) / 1e290)[0] == [1, 0, 0]
+
+
+def test_a_query_is_no_table():
+    message = "Pass `table.collect()`. Received: table=LazyFrame"
+    refused(TypeError, message, adapted(), pl.LazyFrame({"cut": ["Fair"]}))
+
+
+def test_a_config_is_a_copy():
+    encoder = adapted()
+    encoder.get_config()["categorical"].append("other")
+    assert encoder.categorical == NAMES["categorical"]

@@ -317,6 +317,12 @@ WRONG = {
         "`x` must be a dict of arrays, or an array (rows, columns). Columns "
         "are permuted over all rows, so pass these at once. Received: x=list",
     ),
+    "batches": (
+        (keras.utils.PyDataset(), None),
+        {},
+        TypeError,
+        "pass these at once. Received: x=PyDataset",
+    ),
     "a generator": (
         ((i for i in range(3)), Y),
         {},
@@ -327,7 +333,7 @@ WRONG = {
         (X, Y),
         {"metric": "mae"},
         TypeError,
-        "`metric` must be callable. Pass the function itself, not its result. "
+        "`metric` must be callable. Pass `keras.metrics.get(name)`. "
         "Received: metric='mae'",
     ),
     "metric of several": (
@@ -393,6 +399,15 @@ def test_refused(name):
     with pytest.raises(error) as caught:
         feature_importance(linear(), *args, **kwargs)
     assert message in str(caught.value)
+
+
+def test_an_array_that_is_no_input_is_refused():
+    # Keras would take "aa" for "b", and "b" for "c".
+    x, y = numbers()
+    columns = dict(zip(["a", "b", "c", "aa"], [*x.T, y], strict=True))
+    with pytest.raises(ValueError, match="no other arrays") as caught:
+        feature_importance(linear_of_dicts(), columns, y)
+    assert str(caught.value).endswith("Received: x with ['aa']")
 
 
 def test_a_model_that_is_not_compiled_needs_a_metric():

@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import warnings
 
 import keras
 import numpy as np
 import pytest
 
+import keras_fast
 from keras_fast.data import TableEncoder
 from keras_fast.layers._table import Factors, TableFeatures, bin_edges
 
@@ -129,3 +131,45 @@ def test_configurations():
         again = type(layer).from_config(json.loads(text))
         assert again.get_config() == layer.get_config()
         assert again.encoder == config
+
+
+ODD = ["native country", "größe", "_x", "-", "a\\b", "100 %", "a b", "a_b"]
+
+
+def test_columns_have_any_name(tmp_path):
+    encoder = TableEncoder(ODD)
+    encoder.adapt({name: ["p", "q"] for name in ODD})
+    rows = encoder({name: ["q", None] for name in ODD})
+    model = keras_fast.models.tabular_model(encoder, 1, units=())
+    model.compile("adam", "mse")
+    model.fit(rows, np.ones(2), verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(rows, verbose=0), model.predict(rows, verbose=0)
+    )
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantized(mode, tmp_path):
+    # Code 0 is the mean of what the whole numbers stand for.
+    encoder = TableEncoder(["user", "film"])
+    encoder.adapt({"user": [1, 2, 3], "film": ["a", "b", "c"]})
+    model = keras_fast.models.collaborative_filter(encoder, num_factors=4)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    rows = {"user": np.array([0, 1]), "film": np.array([0, 2])}
+    before = keras.ops.convert_to_numpy(model(rows))
+    vectors = keras_fast.inference.embeddings(model)["film"].vectors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # layers without weights
+        model.quantize(mode)
+    after = keras.ops.convert_to_numpy(model(rows))
+    close = {"atol": {"int8": 0.05, "int4": 0.6}[mode]}
+    np.testing.assert_allclose(after, before, **close)
+    found = keras_fast.inference.embeddings(model)["film"].vectors
+    np.testing.assert_allclose(found, vectors, atol=close["atol"] / 2)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    again = keras.ops.convert_to_numpy(loaded(rows))
+    np.testing.assert_array_equal(again, after)

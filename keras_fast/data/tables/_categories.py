@@ -87,6 +87,8 @@ def _listed(name: str, values: np.ndarray) -> list[Any]:
     """As Python objects: they are hashed faster than NumPy's."""
     if values.dtype.kind not in "biufOUT":
         raise _not_a_word(name, values.flat[0])
+    if values.dtype.kind == "f":
+        _check_whole(name, values)
     return values.tolist()
 
 
@@ -99,6 +101,18 @@ def _counted(name: str, values: np.ndarray) -> Iterable[tuple[Any, int]]:
     except TypeError as error:
         raise _unhashable(name, words) from error
     return [pair for pair in counted.items() if not is_missing(pair[0])]
+
+
+def _check_whole(name: str, values: np.ndarray) -> None:
+    """Whole numbers with gaps come as floats, which do not hold all of them."""
+    digits = np.finfo(values.dtype).nmant + 1
+    large = values[np.isfinite(values) & (np.abs(values) >= 2.0**digits)]
+    if len(large):
+        raise ValueError(
+            f"Column {name!r} must hold whole numbers below 2**{digits} where "
+            "some are missing, or different ones become equal. Convert it to "
+            f"text, also where you predict. Received: {name}={large[0]:.0f}"
+        )
 
 
 def _word(name: str, value: Any) -> Word:

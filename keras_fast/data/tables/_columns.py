@@ -36,6 +36,11 @@ def columns_of(table: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _column(table: Any, name: str) -> np.ndarray:
+    if hasattr(table, "collect"):
+        raise TypeError(
+            "`table` must hold its rows. Pass `table.collect()`. Received: "
+            f"table={type(table).__name__}"
+        )
     try:
         column = table[name]
     except Exception as error:  # each library has an exception of its own
@@ -47,9 +52,16 @@ def _column(table: Any, name: str) -> np.ndarray:
     if hasattr(getattr(column, "type", None), "index_type"):
         # pyarrow: to NumPy, its dictionary arrays give a word for a null.
         column = column.cast(column.type.value_type)
+    if np.ma.isMaskedArray(column):  # to NumPy, what was masked is a value
+        column = column.tolist()
     # Of a list with text, NumPy would make text of the rest too, NaN for one.
     plain = isinstance(column, list | tuple)
     values = np.asarray(column, dtype=object if plain else None)
+    if not values.ndim:
+        raise ValueError(
+            "A column must have one value a row. Pass a list or an array, for "
+            f"a single row too. Received: {name}={shown(column)}"
+        )
     if values.ndim != 1:
         raise ValueError(
             "A column must have one value a row. If the table has two columns "

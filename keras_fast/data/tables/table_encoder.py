@@ -63,10 +63,11 @@ class TableEncoder:
 
     Raises:
         TypeError: A column holds something else than expected; the message
-            names it and shows a value.
+            names it and shows a value. Or the table is a query.
         ValueError: No column is named, or one twice; a table lacks a column, is
             empty, or its columns are not equally long; no word of a column is
-            known; or the encoder is called before it is adapted.
+            known; whole numbers with gaps are too large for floats; or the
+            encoder is called before it is adapted.
 
     Examples:
         >>> encoder = keras_fast.data.TableEncoder(["cut"], ["carat"])
@@ -157,9 +158,9 @@ class TableEncoder:
             "numbers": _plain(self._numbers),
         }
         return {
-            "categorical": self.categorical,
-            "numerical": self.numerical,
-            "dates": self.dates,
+            "categorical": [*self.categorical],
+            "numerical": [*self.numerical],
+            "dates": [*self.dates],
             "min_count": self.min_count,
             "state": state,
         }
