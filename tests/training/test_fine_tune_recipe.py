@@ -72,6 +72,7 @@ class Calls(keras.callbacks.Callback):
 CONV = keras.layers.Conv2D, keras.layers.GlobalAveragePooling2D
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("end", ["maps", "no dense layer"])
 @pytest.mark.matrix(1)
 def test_what_no_linear_model_could_be_compared_with_trains_too(end):
@@ -213,6 +214,7 @@ def test_the_lowest_validation_loss_is_kept():
     assert "linear model" in repr(history)
 
 
+@pytest.mark.once
 def test_the_highest_validation_accuracy_is_kept_and_then_the_lowest_loss():
     model = classifier()
     history = tune(model, epochs=6, base_lr=0.3, validation_data=(TEST, Y_TEST))
@@ -229,6 +231,7 @@ def test_the_highest_validation_accuracy_is_kept_and_then_the_lowest_loss():
     assert f"validation accuracy: {best[0]:.4g} (linear" in repr(history)
 
 
+@pytest.mark.once
 def test_what_a_linear_model_reaches_beside_a_head_that_is_not_linear():
     hidden = [keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(8)]
     reshape = keras.layers.Reshape((4, 5))
@@ -379,6 +382,7 @@ def test_where_features_cannot_be_computed_it_says_so(why, monkeypatch):
     assert history.head is None
 
 
+@pytest.mark.once
 def test_odd_labels():
     # A class that occurs once, one that does not, numbers that leave gaps.
     labels = np.where(np.arange(60) == 7, 2, Y) * 2
@@ -394,6 +398,7 @@ def test_odd_labels():
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.once
 def test_several_inputs_and_one_that_ends_in_logits():
     a, b = keras.Input((3,)), keras.Input((3,))
     x = keras.layers.Concatenate()([a, b])
@@ -442,6 +447,7 @@ def test_what_the_schedule_would_refuse_is_refused_before_the_head_trains(
         np.testing.assert_array_equal(value, old)
 
 
+@pytest.mark.once
 def test_the_result_is_public():
     assert isinstance(tune(classifier()), keras_fast.FineTuneHistory)
 
@@ -492,6 +498,7 @@ def test_several_outputs_train_as_before():
     assert history.epoch == [0, 1, 2]
 
 
+@pytest.mark.once
 def test_targets_of_a_regression_may_be_of_any_size():
     targets = (100 + 20 * X[:, :1]).astype("float32")
     model = keras.Sequential(

@@ -493,6 +493,7 @@ def test_the_table_is_long():
     assert len({build.__name__ for build in ASSEMBLIES}) >= 40
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("build", marked(ASSEMBLIES))
 def test_head(build):
     model = build()
@@ -510,6 +511,7 @@ def test_head(build):
     assert head and body
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "build", marked(b for b in ASSEMBLIES if b not in NO_CUT)
 )
