@@ -69,7 +69,7 @@ FAULTS = {
         {"activation": "relu"},
         ValueError,
         "`activation` must be 'softmax', 'sigmoid' or None. Pass 'sigmoid' "
-        "for several classes an image, None for logits. "
+        "for several classes at once, None for logits. "
         "Received: activation='relu'",
     ),
     "dropout": (
