@@ -57,7 +57,7 @@ def build(learning_rate=1e-3):
 # Which rate is good? Try a tiny one, then a slightly larger one, and so on,
 # an update each. `lr_find` does that and notes the loss.
 
-# %% alt="The loss of each update over the learning rate, with the rates that five rules suggest"
+# %% alt="The loss of each update over the learning rate, with the rate that each rule suggests"
 model = build()
 found = keras_fast.lr_find(model, x_train, y_train)
 ax = found.plot()
