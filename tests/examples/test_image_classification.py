@@ -34,12 +34,13 @@ def base():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Images of two classes, bright above or below."""
+    """Images of two classes, bright above or below, some against the rule."""
     rng = np.random.default_rng(0)
     for part, count in (("train", 20), ("valid", 6)):
         for i in range(2 * count):
             pixels = rng.uniform(0, 100, (16, 16, 3))
-            pixels[8 * (i % 2) : 8 * (i % 2) + 8] += 150
+            first = 8 * ((i + (i % 5 == 0)) % 2)
+            pixels[first : first + 8] += 150
             path = tmp_path / part / str(i % 2) / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             keras.utils.save_img(path, pixels, scale=False)
