@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_fast._checks import compiled
 from keras_fast._keras.batches import is_one_shot
 from keras_fast._keras.fit import flattened
 from keras_fast._keras.live import attach
@@ -11,7 +12,7 @@ from keras_fast._keras.rebind import check_rebindable
 from keras_fast._keras.unwrap import chain
 from keras_fast.callbacks._neighbours import restores_best
 from keras_fast.callbacks._schedulable import check_schedulable
-from keras_fast.callbacks.one_cycle import OneCycle
+from keras_fast.callbacks._scheduler import Scheduler
 from keras_fast.callbacks.weight_averaging import WeightAveraging
 from keras_fast.optimizers.discriminative_optimizer import check_scalable
 from keras_fast.transfer.groups import (
@@ -64,12 +65,10 @@ def check_ends(recipe: str, fit_kwargs: dict[str, Any]) -> None:
             )
 
 
-def check_optimizer(
-    optimizer: keras.optimizers.Optimizer, momentums: Any
-) -> None:
-    """Refuse before the head has trained what the schedule would refuse."""
+def check_optimizer(model: keras.Model, cycle: Scheduler) -> None:
+    """Refuse before anything has trained what the schedule would refuse."""
+    optimizer = compiled(model).optimizer
     for each in chain(optimizer):
         if not isinstance(each, keras.optimizers.LossScaleOptimizer):
             check_scalable("optimizer", each)
-    cycle = OneCycle(1.0, momentums=momentums)
-    check_schedulable(attach(optimizer), cycle.curve(1))
+    check_schedulable(attach(optimizer), cycle.curve(1, 1))

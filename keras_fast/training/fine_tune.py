@@ -11,7 +11,6 @@ import keras
 from keras_fast._checks import (
     at_least,
     between,
-    compiled,
     given,
     positive,
     whole,
@@ -158,7 +157,7 @@ def fine_tune(
     - [Howard and Gugger, 2020](https://arxiv.org/abs/2002.04688)
     - fastai 2.8, `fine_tune`
     """
-    check_optimizer(compiled(model).optimizer, momentums)
+    check_optimizer(model, OneCycle(1.0, momentums=momentums))
     groups = check_model(model)
     say_head(model, groups[-1], stacklevel=2)
     check_length("fine_tune", given(x), fit_kwargs)

@@ -12,10 +12,12 @@ from keras_fast._checks import (
     given,
     positive,
     several,
+    shown,
     whole,
 )
 from keras_fast._keras.rebind import check_rebindable
 from keras_fast.callbacks import OneCycle
+from keras_fast.callbacks._scheduler import Scheduler
 from keras_fast.training._averages import Averages
 from keras_fast.training._group_rates import group_rates
 from keras_fast.training._head import validated
@@ -104,9 +106,10 @@ def gradual_unfreeze(
 
     Raises:
         ValueError: An argument is out of its range, there are more stages than
-            groups, or a callback would have no effect or take the place of the
-            best weights.
-        TypeError: `schedule` is no function.
+            groups, the optimizer has nothing that the schedule changes, such
+            as momentum, or a callback would have no effect or take the place
+            of the best weights.
+        TypeError: `schedule` is no function, or returns no scheduler.
 
     Examples:
         >>> history = keras_fast.gradual_unfreeze(
@@ -121,9 +124,9 @@ def gradual_unfreeze(
     """
     groups = _checked(model, groups)
     check_length("gradual_unfreeze", given(x), fit_kwargs)
-    function("schedule", schedule)
     lr_decay = at_least("lr_decay", lr_decay, 1)
     stages = _stages(epochs, learning_rates, len(groups))
+    _check_schedule(model, schedule, stages[0].rate)
     check_fit_kwargs(fit_kwargs, ["initial_epoch"])
     check_callbacks(fit_kwargs.get("callbacks"))
     check_ends("gradual_unfreeze", fit_kwargs)
@@ -151,11 +154,23 @@ def gradual_unfreeze(
 def _checked(model: keras.Model, groups: Groups | None) -> Groups:
     """Groups of a model that can be frozen and trained group by group."""
     optimizer = compiled(model).optimizer
-    check_optimizer(optimizer, None)
     groups = default_groups(model) if groups is None else groups
     groups = checked_groups(model, groups)
     check_rebindable(optimizer, can_train(model))
     return groups
+
+
+def _check_schedule(model: keras.Model, schedule: Any, rate: float) -> None:
+    """Refuse before anything is frozen what `fit()` would refuse."""
+    cycle = function("schedule", schedule)(rate)
+    if not isinstance(cycle, Scheduler):
+        raise TypeError(
+            "`schedule` must return a callback that schedules. Pass one of "
+            "`keras_fast.callbacks`, such as SlantedTriangular, or a function "
+            "from a rate to one. Received: "
+            f"schedule({rate!r})={shown(cycle)}"
+        )
+    check_optimizer(model, cycle)
 
 
 def _stages(epochs: Any, learning_rates: Any, num_groups: int) -> list[_Stage]:

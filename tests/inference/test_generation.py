@@ -172,8 +172,8 @@ def test_what_is_no_prompt_is_refused():
         "Begin an empty text with the token that begins every text. "
         "Received: prompts=[[2], []]"
     )
-    for wrong in (["ab"], [[0.5]]):
-        assert "strings" in refused(lambda: generator.generate(wrong, 1))  # noqa: B023
+    assert "strings" in refused(lambda: generator.generate(["ab"], 1))
+    assert "strings" in refused(lambda: generator.generate([[0.5]], 1))
 
 
 def test_an_unknown_id_is_refused():

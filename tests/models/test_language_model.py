@@ -94,6 +94,17 @@ def test_sizes_are_fastais():
     assert (tuple(table.shape), widths) == ((10, 400), [1152, 1152, 400])
 
 
+def test_lstms_start_as_those_of_pytorch():
+    weights = language_model(9, **SIZES).get_layer("lstm_1").get_weights()
+    for value in weights:
+        assert np.abs(value).max() <= 6**-0.5
+        assert value.std() == pytest.approx(6**-0.5 / 3**0.5, rel=0.25)
+    # None has the numbers of another.
+    assert len(np.unique(np.concatenate([w.ravel() for w in weights]))) == sum(
+        w.size for w in weights
+    )
+
+
 def names(groups):
     return [[layer.name for layer in group] for group in groups]
 

@@ -213,6 +213,14 @@ def test_bad_arguments(arguments, message):
 def test_what_would_be_refused_later_is_refused_at_once():
     with pytest.raises(TypeError, match=r"Received: schedule=0\.1"):
         unfreeze(network(), schedule=0.1)
+    model = network(keras.optimizers.SGD(0.1))
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="must have a momentum"):
+        unfreeze(model)
+    plain = keras.callbacks.LearningRateScheduler
+    with pytest.raises(TypeError, match=r"schedule\(0\.04\)=<.*Scheduler"):
+        unfreeze(model, schedule=lambda rate: plain(lambda epoch: rate))
+    assert_equal(model, before)
     swaps = keras.callbacks.SwapEMAWeights()
     with pytest.raises(ValueError, match="leave it to `gradual_unfreeze`"):
         unfreeze(network(), swaps)

@@ -191,16 +191,18 @@ def _lstms(
 
 
 def _lstm(units: int, weight_dropout: float, name: str) -> WeightDropLSTM:
-    # PyTorch's start, and fastai's: with Keras's, whose forget gates begin
-    # open, a short training gets less far.
-    start = keras.initializers.RandomUniform(-(units**-0.5), units**-0.5)
+    # PyTorch's start, and fastai's.
+    kernel, recurrent, bias = (
+        keras.initializers.RandomUniform(-(units**-0.5), units**-0.5)
+        for _ in range(3)
+    )
     return WeightDropLSTM(
         units,
         weight_dropout,
         return_sequences=True,
-        kernel_initializer=start,
-        recurrent_initializer=start.clone(),
-        bias_initializer=start.clone(),
+        kernel_initializer=kernel,
+        recurrent_initializer=recurrent,
+        bias_initializer=bias,
         unit_forget_bias=False,
         name=name,
     )
