@@ -64,7 +64,7 @@ def learn_language(texts, tokenize):
     """A language model of these texts."""
     model = language_model(WORDS, dropout=0.3, **SIZES)
     crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", crossentropy)
+    model.compile(keras.optimizers.Adam(epsilon=1e-8), crossentropy)
     stream = TextStream(texts, batch_size=16, tokenizer=tokenize, seed=SEED)
     cycle = OneCycle(8e-3, momentums=(0.8, 0.7, 0.8))
     model.fit(stream, epochs=EPOCHS, callbacks=[cycle], verbose=2)

@@ -65,7 +65,9 @@ def language_model(
     Returns:
         A model that is not compiled, from ids (batch, length) to logits
         (batch, length, vocabulary_size). Compile it with
-        `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`. The
+        `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, and
+        with `keras.optimizers.Adam(epsilon=1e-8)`: a mean over many tokens
+        has gradients beside which Keras's default of 1e-7 is not small. The
         logits are float32 also under mixed precision.
 
     Raises:
