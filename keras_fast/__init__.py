@@ -30,6 +30,7 @@ from keras_fast.training.progressive_resizing import progressive_resizing
 from keras_fast.transfer.batch_norm import update_batch_norm
 from keras_fast.transfer.freezing import freeze, freeze_to, unfreeze
 from keras_fast.transfer.groups import layer_groups
+from keras_fast.transfer.lsuv import lsuv_init
 from keras_fast.transfer.multipliers import layer_multipliers
 from keras_fast.transfer.plan import training_plan
 from keras_fast.transfer.split import split_head
@@ -57,6 +58,7 @@ __all__ = [
     "layer_multipliers",
     "layers",
     "lr_find",
+    "lsuv_init",
     "metrics",
     "models",
     "optimizers",

@@ -103,7 +103,9 @@ lm.compile(
     weighted_metrics=[Perplexity(from_logits=True)],
 )
 samples = SampleText(
-    inference.TextGenerator(lm, temperature=0.7, exclude=[PAD, UNKNOWN]).generate,
+    inference.TextGenerator(
+        lm, temperature=0.7, exclude=[PAD, UNKNOWN]
+    ).generate,
     prompts=[[BEGIN]],
     num_tokens=25,
     decode=written,
@@ -164,9 +166,7 @@ vectorizer = TfidfVectorizer(ngram_range=(1, 2))
 linear = LogisticRegression(C=4).fit(vectorizer.fit_transform(few), labels)
 counted = linear.predict_proba(vectorizer.transform(test_texts))[:, 1]
 
-nothing_read = language_model(
-    WORDS, embedding_size=64, units=128, num_layers=2
-)
+nothing_read = language_model(WORDS, embedding_size=64, units=128, num_layers=2)
 alone = classifier_of(nothing_read).predict(test_batches, verbose=0)[:, 1]
 
 for name, scores in {

@@ -15,7 +15,10 @@ from keras_fast.inference.importance import (
     FeatureImportance,
     feature_importance,
 )
+from keras_fast.inference.label_report import LabelReport, label_report
+from keras_fast.inference.loss_landscape import LossLandscape, loss_landscape
 from keras_fast.inference.losses import TopLosses, top_losses
+from keras_fast.inference.results import show_results
 from keras_fast.inference.text_heatmaps import TextHeatmap, text_heatmap
 from keras_fast.inference.views import corners_and_flips, dihedral, flips
 
@@ -24,6 +27,8 @@ __all__ = [
     "ConfusionMatrix",
     "FeatureImportance",
     "GradCAM",
+    "LabelReport",
+    "LossLandscape",
     "TextGenerator",
     "TextHeatmap",
     "TopLosses",
@@ -34,7 +39,10 @@ __all__ = [
     "feature_importance",
     "flips",
     "grad_cam",
+    "label_report",
+    "loss_landscape",
     "most_confused",
+    "show_results",
     "text_heatmap",
     "top_losses",
 ]

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from keras_fast._keras.graph import made_by
+from keras_fast._keras.recorded import lent
 
-__all__ = ["LINKS", "End", "end", "lent"]
+__all__ = ["LINKS", "End", "end"]
 
 ops = keras.ops
 
@@ -83,21 +84,6 @@ def end(model: Any) -> End | None:
             return End(*link, operation, "call")
         tensor = source if _same(run(scores), scores) else None
     return None
-
-
-@contextlib.contextmanager
-def lent(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute for a while."""
-    attributes = owner.__dict__
-    had, before = name in attributes, attributes.get(name)
-    attributes[name] = value
-    try:
-        yield
-    finally:
-        if had:
-            attributes[name] = before
-        else:
-            del attributes[name]
 
 
 def _output(model: Any) -> Any:

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 
 from keras_fast._keras.gradients import gradients
+from keras_fast._keras.recorded import lent, recorded
 from keras_fast.inference._compiled_loss import compiled_loss
-from keras_fast.inference._ends import End, lent
+from keras_fast.inference._ends import End
 from keras_fast.inference._meaning import Evidence, Meaning
 
-__all__ = ["check_slopes", "choose", "recorded", "slopes", "wanted_classes"]
+__all__ = ["check_slopes", "choose", "outputs_with", "slopes", "wanted_classes"]
 
 ops = keras.ops
 # Gradients of 16 bits are smaller than the numbers they have are exact for.
@@ -126,18 +127,11 @@ def _predicted(
     return classes
 
 
-def recorded(
+def outputs_with(
     model: keras.Model, layer: keras.layers.Layer, inputs: Any
 ) -> tuple[Any, list[Any]]:
     """What the model gives, and what the layer gives at each of its calls."""
-    seen = []
-    call = layer.call
-
-    def recording(*args: Any, **kwargs: Any) -> Any:
-        seen.append(call(*args, **kwargs))
-        return seen[-1]
-
-    with lent(layer, "call", recording):
+    with recorded(layer) as seen:
         outputs = _call(model, inputs)
     return outputs, seen
 

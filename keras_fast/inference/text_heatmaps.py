@@ -16,7 +16,7 @@ from keras_fast.inference._layers import embedding_layer
 from keras_fast.inference._slopes import (
     check_slopes,
     choose,
-    recorded,
+    outputs_with,
     slopes,
     wanted_classes,
 )
@@ -176,7 +176,7 @@ def _scores(
     """Of each token, and the class of each text."""
     last = end(model)
     with last.off() if last else contextlib.nullcontext():
-        outputs, seen = recorded(model, layer, inputs)
+        outputs, seen = outputs_with(model, layer, inputs)
         shapes = [tuple(getattr(each, "shape", ())) for each in seen]
         if [(len(s), s[:2]) for s in shapes] != [(3, ids.shape)]:
             raise ValueError(

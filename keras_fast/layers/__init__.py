@@ -7,6 +7,7 @@ from keras_fast.layers.bias import Bias
 from keras_fast.layers.concat_pooling import ConcatPooling
 from keras_fast.layers.embedding import Embedding
 from keras_fast.layers.scaled_sigmoid import ScaledSigmoid
+from keras_fast.layers.soft_argmax import SoftArgmax
 from keras_fast.layers.weight_drop_lstm import WeightDropLSTM
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "ConcatPooling",
     "Embedding",
     "ScaledSigmoid",
+    "SoftArgmax",
     "WeightDropLSTM",
 ]

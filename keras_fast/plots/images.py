@@ -15,7 +15,13 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["one_image_each", "plot_matrix", "plot_images"]
+__all__ = [
+    "one_image_each",
+    "plot_matrix",
+    "plot_images",
+    "plot_matrices",
+    "shown_images",
+]
 
 # One from light to dark, one from dark to light: every kind of colour vision
 # tells them apart, and so does a print in grey.
@@ -52,7 +58,7 @@ def plot_images(
         >>> [ax.get_title() for ax in axes]
         ['cat', 'dog', 'cat']
     """
-    shown = _shown(np.asarray(images))
+    shown = shown_images(np.asarray(images))
     lines = max((title.count("\n") + 1 for title in titles or []), default=0)
     axes = _grid(len(shown), 0.2 * lines)
     for i, image in enumerate(shown):
@@ -108,18 +114,34 @@ def plot_matrix(
     bar.set_label("share of the true class" if normalize else "samples")
     _name_classes(ax, class_names or [str(i) for i in range(size)])
     if size <= MOST_NUMBERS:
-        for row, column in np.ndindex(values.shape):
-            value = values[row, column]
-            ax.text(
-                column,
-                row,
-                f"{value:.0%}" if normalize else f"{value}",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if value > 0.6 * highest else "black",
-            )
+        _write_counts(ax, values, highest, normalize)
     return ax
+
+
+def plot_matrices(matrices: ArrayLike, names: Sequence[str]) -> np.ndarray:
+    """Draw a confusion matrix of two classes for each label.
+
+    Args:
+        matrices: Counts, (labels, 2, 2).
+        names: Names of the labels.
+
+    Returns:
+        The Axes, (labels,).
+
+    Examples:
+        >>> axes = plot_matrices([[[8, 2], [1, 9]]], ["cat"])
+        >>> axes[0].get_title()
+        'cat'
+    """
+    values = np.asarray(matrices)
+    axes = _grid(len(values), 0.4)
+    for ax, matrix, name in zip(axes, values, names, strict=True):
+        ax.set_axis_on()
+        ax.imshow(matrix, cmap=COUNT_COLORS, vmin=0, vmax=matrix.max())
+        _write_counts(ax, matrix, matrix.max())
+        _name_classes(ax, ["no", "yes"])
+        ax.set_title(name, fontsize=9)
+    return axes
 
 
 def one_image_each(inputs: Any) -> np.ndarray:
@@ -143,7 +165,7 @@ def one_image_each(inputs: Any) -> np.ndarray:
     )
 
 
-def _shown(images: np.ndarray) -> list[np.ndarray]:
+def shown_images(images: np.ndarray) -> list[np.ndarray]:
     """Each as matplotlib takes it: floats from 0 to 1, grey or in colour."""
     floats = np.nan_to_num(_channels_last(images).astype(np.float32))
     # Whole numbers may be of any type. Resizing takes floats a little beyond 1.
@@ -183,6 +205,22 @@ def _grid(number: int, title: float) -> np.ndarray:
     for ax in grid.ravel():
         ax.set_axis_off()
     return grid.ravel()[:number]
+
+
+def _write_counts(
+    ax: Axes, values: np.ndarray, highest: float, shares: bool = False
+) -> None:
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        ax.text(
+            column,
+            row,
+            f"{value:.0%}" if shares else f"{value}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if value > 0.6 * highest else "black",
+        )
 
 
 def _name_classes(ax: Axes, names: Sequence[str]) -> None:

@@ -10,13 +10,16 @@ import math
 from typing import Any
 
 __all__ = [
+    "Matrix",
     "compose",
     "in_pixels",
+    "move_points",
     "relight",
     "resample",
     "rotation",
     "sides",
     "warp",
+    "weights_inside",
 ]
 
 Matrix = list[list[Any]]
@@ -128,6 +131,33 @@ def _reflect(ops: Any, position: Any, size: int) -> Any:
     """Back into the image, whose outermost pixels come twice."""
     position = size - ops.numpy.abs(size - ops.numpy.abs(position + 0.5))
     return ops.numpy.clip(position - 0.5, 0, size - 1)
+
+
+def move_points(ops: Any, points: Any, matrix: Matrix) -> Any:
+    """Where points go, (batch, points, 2): the matrix says whence they come."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix
+    # The inverse but for a factor, which the division takes away.
+    inverse = [
+        [e * i - f * h, c * h - b * i, b * f - c * e],
+        [f * g - d * i, a * i - c * g, c * d - a * f],
+        [d * h - e * g, b * g - a * h, a * e - b * d],
+    ]
+    x, y = points[..., 0], points[..., 1]
+    moved = [
+        p[:, None] * x + q[:, None] * y + r[:, None] for p, q, r in inverse
+    ]
+    return ops.numpy.stack([v / moved[2] for v in moved[:2]], axis=-1)
+
+
+def weights_inside(
+    ops: Any, points: Any, height: Any, width: Any
+) -> tuple[Any, Any]:
+    """The points, finite; and 1 for each that is in the image, else 0."""
+    known = ops.numpy.logical_not(ops.numpy.isnan(points))
+    finite = ops.numpy.where(known, points, 0.0)
+    last = ops.numpy.stack([ops.cast(v, "float32") for v in (width, height)])
+    inside = ops.numpy.logical_and(points >= -0.5, points <= last - 0.5)
+    return finite, ops.cast(ops.numpy.all(inside, axis=-1), "float32")
 
 
 def relight(ops: Any, images: Any, brightness: Any, contrast: Any) -> Any:

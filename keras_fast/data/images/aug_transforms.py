@@ -1,29 +1,30 @@
 """fastai's random transforms of images, in one pass."""
 
 import functools
-import math
-import warnings
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_fast._checks import at_least, between, one_of, share, whole
 from keras_fast._keras.fused import fused
+from keras_fast.data.images._draws import (
+    DRAWS,
+    Limits,
+    lighting_of,
+    matrix_of,
+)
 from keras_fast.data.images._geometry import (
-    compose,
-    in_pixels,
+    move_points,
     relight,
     resample,
-    rotation,
     sides,
-    warp,
+    weights_inside,
 )
+from keras_fast.data.images._pixel_range import range_is_known
 
 FLIPS = ("horizontal", "dihedral")
-# Numbers that an image draws: 3 for its side, 2 each for angle and zoom, 2
-# for the zoom's centre, 2 each for two warps, brightness and contrast.
-DRAWS = 17
+# What moves with the images.
+MOVED = ("images", "segmentation_masks", "targets", "keypoints")
 
 # Keras exports the base of its own layers of this kind under no name.
 ImageLayer: Any = keras.layers.RandomFlip.__base__
@@ -42,9 +43,18 @@ class AugTransforms(ImageLayer):
     them works in `tf.data` on each backend, and inside a model. In `tf.data`
     XLA compiles it for each size of batch: batch first, or resize to one size.
 
-    A dictionary may hold `"images"` and `"segmentation_masks"`, with or
-    without channels; a mask moves with its image, and its numbers stay
-    those that they are. Other entries, as `"labels"`, are handed on.
+    A dictionary may hold more than `"images"`, and these move with them:
+
+    - `"segmentation_masks"`, with or without channels, whose numbers stay
+      those that they are;
+    - `"targets"`, images that a model is to return, of any size, which are
+      relit like the images;
+    - `"keypoints"` (..., num_points, 2), x and y in pixels, of which (0, 0) is
+      the middle of the first. The result has `"keypoint_weights"` (...,
+      num_points) too: 0 for points that are NaN or have left the image, else 1
+      or the weight that was given. Pass them to `fit()` as `sample_weight`.
+
+    Other entries, as `"labels"`, are handed on.
 
     Args:
         max_rotate: Largest angle, in degrees, either way.
@@ -115,6 +125,14 @@ class AugTransforms(ImageLayer):
         self.flip = None if flip is None else one_of("flip", flip, FLIPS)
         self.p = between("p", p, 0, 1)
         self.seed = None if seed is None else whole("seed", seed, 0)
+        self._limits = Limits(
+            self.max_rotate,
+            self.max_zoom,
+            self.max_warp,
+            self.max_lighting,
+            self.flip,
+            self.p,
+        )
         self.generator = keras.random.SeedGenerator(self.seed)
         self._range_is_known = not self.max_lighting
 
@@ -143,29 +161,50 @@ class AugTransforms(ImageLayer):
             )
         self._check_range(inputs["images"], kwargs.get("training"))
         # Keras would turn integer labels into floats.
-        moved = {
-            name: inputs[name]
-            for name in ("images", "segmentation_masks")
-            if name in inputs
-        }
+        names = [*MOVED, "keypoint_weights"]
+        moved = {name: inputs[name] for name in names if name in inputs}
         return {**inputs, **super().__call__(moved, *args, **kwargs)}
 
-    def _check_range(self, images: Any, training: Any) -> None:
-        """Warn of pixels from 0 to 1, once, where there are numbers to see."""
-        has_numbers = isinstance(images, np.ndarray) or hasattr(images, "numpy")
-        if self._range_is_known or not training or not has_numbers:
-            return
-        pixels = keras.ops.convert_to_numpy(images)
-        highest = pixels.max(initial=0)
-        self._range_is_known = highest > 0  # black says nothing
-        if pixels.dtype.kind == "f" and 0 < highest <= 1:
-            warnings.warn(
-                "Pixels must be from 0 to 255 for their brightness and "
-                "contrast to be changed. Put the layer before the rescaling, "
-                "or pass `max_lighting=0`. Received: images whose highest "
-                f"pixel is {highest:.3g}",
-                stacklevel=3,
+    def call(self, data: Any, training: bool = True) -> Any:
+        if not isinstance(data, dict):
+            return super().call(data, training=training)
+        batched = self._is_batched(data["images"])
+        numpy = self.backend.numpy
+        given = {x: self.backend.convert_to_tensor(data[x]) for x in data}
+        if not batched:
+            given = {x: numpy.expand_dims(given[x], 0) for x in given}
+        transformation = self.get_random_transformation(given, training)
+        moved = {
+            name: getattr(self, f"transform_{name}")(
+                given[name], transformation, training
             )
+            for name in MOVED
+            if name in given and name != "keypoints"
+        }
+        if "keypoints" in given:
+            moved |= self._moved_points(given, transformation)
+        if not batched:
+            moved = {x: numpy.squeeze(moved[x], 0) for x in moved}
+        return moved
+
+    def _moved_points(
+        self, given: dict[str, Any], transformation: Any
+    ) -> dict[str, Any]:
+        ops = self.backend
+        points = ops.cast(given["keypoints"], "float32")
+        height, width = sides(ops, self._channels_last(given["images"]))
+        if transformation is not None and self._limits.move:
+            drawn = transformation["drawn"]
+            matrix = matrix_of(ops, drawn, self._limits, height, width)
+            points = move_points(ops, points, matrix)
+        weights = given.get("keypoint_weights", 1.0)
+        points, inside = weights_inside(ops, points, height, width)
+        return {"keypoints": points, "keypoint_weights": weights * inside}
+
+    def _check_range(self, images: Any, training: Any) -> None:
+        """Warn of pixels from 0 to 1, once."""
+        if training and not self._range_is_known:
+            self._range_is_known = range_is_known(images)
 
     def get_random_transformation(
         self, data: Any, training: bool = True, seed: Any = None
@@ -185,6 +224,9 @@ class AugTransforms(ImageLayer):
         if not training or transformation is None:
             return self.backend.cast(images, self.compute_dtype)
         return self._transform(images, transformation["drawn"], False)
+
+    # With the images: a target may be of another size, but is as bright.
+    transform_targets = transform_images
 
     def transform_segmentation_masks(
         self,
@@ -236,61 +278,18 @@ class AugTransforms(ImageLayer):
         dtype = images.dtype if masks else self.compute_dtype
         if not masks:
             images = ops.cast(images, "float32")
-        if self.data_format == "channels_first":
-            images = ops.numpy.transpose(images, (0, 2, 3, 1))
-        draws = [drawn[:, i] for i in range(DRAWS)]
-        if self.flip or self.max_rotate or self.max_warp or self.max_zoom > 1:
-            matrix = self._matrix(ops, draws, *sides(ops, images))
+        images = self._channels_last(images)
+        if self._limits.move:
+            matrix = matrix_of(ops, drawn, self._limits, *sides(ops, images))
             images = resample(ops, images, matrix, nearest=masks)
         if self.max_lighting and not masks:
-            lighting = self._lighting(ops, draws)
+            lighting = lighting_of(ops, drawn, self._limits)
             images = relight(ops, images, *lighting)
         if self.data_format == "channels_first":
             images = ops.numpy.transpose(images, (0, 3, 1, 2))
         return ops.cast(images, dtype)
 
-    def _matrix(self, ops: Any, draws: Any, height: int, width: int) -> Any:
-        """Zoom, rotate, flip, warp: the order of fastai."""
-        aspect = width / height
-        flip = self._side(ops, draws[:3], aspect)
-        angle = self._chance(ops, draws[3:5], self.max_rotate)
-        rotate = rotation(ops, angle, aspect)
-        zoom = 1 + (self.max_zoom - 1) * draws[5]
-        size = ops.numpy.where(draws[6] < self.p, 1 / zoom, 1.0)
-        x, y = ((1 - size) * (2 * centre - 1) for centre in draws[7:9])
-        zoomed = [[size, 0.0, x], [0.0, size, y], [0.0, 0.0, 1.0]]
-        warped = warp(
-            self._chance(ops, draws[9:11], self.max_warp),
-            self._chance(ops, draws[11:13], self.max_warp),
-        )
-        matrix = compose(warped, flip, rotate, zoomed)
-        return in_pixels(matrix, height, width)
-
-    def _side(self, ops: Any, draws: Any, aspect: float) -> Any:
-        one = ops.numpy.ones_like(draws[0])
-        x, y, turned = (
-            ops.numpy.where(draw < 0.5, -one, one) for draw in draws
-        )
-        if self.flip is None:
-            x = one
-        if self.flip != "dihedral":
-            y, turned = one, one
-        keep, turn = (1 + turned) / 2, (1 - turned) / 2
-        return [
-            [x * keep, x * turn / aspect, 0.0],
-            [y * turn * aspect, y * keep, 0.0],
-            [0.0, 0.0, 1.0],
-        ]
-
-    def _lighting(self, ops: Any, draws: Any) -> Any:
-        """What is added to logits, and what they are multiplied by."""
-        change = self._chance(ops, draws[13:15], self.max_lighting)
-        brightness = ops.numpy.log((1 + change) / (1 - change))
-        stretch = -math.log(1 - self.max_lighting)
-        contrast = ops.numpy.exp(self._chance(ops, draws[15:17], stretch))
-        return brightness, contrast
-
-    def _chance(self, ops: Any, draws: Any, most: float) -> Any:
-        """From -most to most with probability p, else 0."""
-        value, chance = draws
-        return ops.numpy.where(chance < self.p, most * (2 * value - 1), 0.0)
+    def _channels_last(self, images: Any) -> Any:
+        if self.data_format == "channels_last":
+            return images
+        return self.backend.numpy.transpose(images, (0, 2, 3, 1))

@@ -9,6 +9,7 @@ from keras_fast._checks import whole
 from keras_fast._keras.batches import batches
 from keras_fast.plots.images import one_image_each, plot_images
 from keras_fast.plots.labels import class_name, names_of
+from keras_fast.plots.targets import kind_of, plot_targets
 
 __all__ = ["show_batch"]
 
@@ -20,20 +21,25 @@ def show_batch(
     n: int = 9,
     class_names: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Draw the first images of the data, with their labels.
+    """Draw the first images of the data, with their labels or targets.
 
     They are drawn as they come: after what the data does to them, and before
-    what the model does. Of a generator, the batches drawn are gone.
+    what the model does. Of a generator, the batches drawn are gone. Masks are
+    laid over the images, without class 0; points are drawn on them; and
+    targets that are images stand beside them.
 
     Args:
         x: Data, whatever `fit()` takes; among several inputs one has to be
             images.
-        y: Labels, as in `fit()`.
+        y: Labels, as in `fit()`. Whole numbers (n, height, width), with or
+            without an axis of length 1, and one-hot ones, are masks; (n,
+            num_points, 2) are points, x and y in pixels or all from -1 to 1;
+            other targets of three or four axes are images.
         n: How many; all if there are fewer.
         class_names: Names of the classes; `x.class_names` if there are such.
 
     Returns:
-        The matplotlib `Axes`, (n,).
+        The matplotlib `Axes`, (n,); with targets that are images (n, 2).
 
     Raises:
         ValueError: There are no images in the data.
@@ -53,12 +59,22 @@ def show_batch(
     whole("n", n)
     names = names_of(x, class_names)
     images: list[np.ndarray] = []
-    titles: list[str] = []
+    targets: list[np.ndarray] = []
     # n batches are enough, and how large they are only the data knows.
     for inputs, labels in batches(x, y, batch_size=n, steps=n):
         images.extend(one_image_each(inputs))
         if labels is not None:
-            titles.extend(class_name(label, names) for label in labels)
+            targets.extend(labels)
         if len(images) >= n:
             break
-    return plot_images(np.stack(images[:n]), titles[:n] or None)
+    shown = np.stack(images[:n])
+    if not targets:
+        return plot_images(shown)
+    kind = kind_of(np.stack(targets[:n]))
+    if kind == "label":
+        titles = [class_name(label, names) for label in targets[:n]]
+        return plot_images(shown, titles)
+    columns = {"target": np.stack(targets[:n])}
+    if kind == "image":
+        columns = {"input": None, **columns}
+    return plot_targets(shown, columns, class_names=names)
