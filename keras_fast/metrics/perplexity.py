@@ -105,6 +105,9 @@ class Perplexity(keras.metrics.Metric):
         losses: Any = ops.sparse_categorical_crossentropy(
             y_true, ops.cast(y_pred, self.dtype), from_logits=self.from_logits
         )
+        # A label that is no class has no probability. JAX would make it 1.
+        known = ops.logical_and(y_true >= 0, y_true < y_pred.shape[-1])
+        losses = ops.where(known, losses, float("nan"))
         share: Any = ops.ones_like(losses)
         for weight in weights:
             if weight is not None:

@@ -156,6 +156,14 @@ def test_two_replicas_are_one():
     np.testing.assert_allclose(*found, rtol=1e-5)
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="the others raise an error")
+def test_a_label_that_is_no_word_is_not_certain():
+    for label in (WORDS, -1):
+        metric = Perplexity(from_logits=True)
+        metric.update_state([[label]], np.zeros((1, 1, WORDS)))
+        assert np.isnan(float(metric.result()))
+
+
 def test_the_config_comes_back():
     metric = Perplexity(True, 0, name="ppl")
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
