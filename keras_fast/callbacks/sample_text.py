@@ -17,6 +17,9 @@ class SampleText(keras.callbacks.Callback):
     Perplexity shows that a model improves; its texts show at what. They are
     printed below the epoch's progress bar and kept in `texts`.
 
+    One token is sampled before the first epoch, so that a prompt or a decoder
+    that does not fit is an error there.
+
     Training is not affected: a `TextGenerator` uses no random state but its
     own, and the trained weights are bit for bit the same without this callback.
 
@@ -40,8 +43,9 @@ class SampleText(keras.callbacks.Callback):
 
     Raises:
         TypeError: `generate`, `decode` or `write` is not a function.
-        ValueError: A number is out of range, or there is no prompt; or, at
-            the end of an epoch, the model's outputs are NaN.
+        ValueError: A number is out of range, or there is no prompt; or, when
+            training begins or an epoch ends, as `generate` does: a prompt has
+            an id that the model doesn't know, the model's outputs are NaN.
 
     Examples:
         >>> from keras_fast import callbacks, data, inference, models
@@ -100,6 +104,8 @@ class SampleText(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.texts = {}
         self._unwritten = []
+        # What is wrong with prompts or decoder shows now, not in an epoch.
+        self._sampled(num_tokens=1)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._write()
@@ -107,13 +113,15 @@ class SampleText(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if (epoch + 1) % self.every:
             return
-        self.model  # noqa: B018  on JAX this brings the variables up to date
-        texts = self.generate(self.prompts, self.num_tokens, seed=self.seed)
-        self.texts[epoch] = [self.decode(text) for text in texts]
-        self._unwritten = self.texts[epoch]
+        self.texts[epoch] = self._unwritten = self._sampled(self.num_tokens)
 
     def on_train_end(self, logs: Any = None) -> None:
         self._write()
+
+    def _sampled(self, num_tokens: int) -> list[str]:
+        self.model  # noqa: B018  on JAX this brings the variables up to date
+        texts = self.generate(self.prompts, num_tokens, seed=self.seed)
+        return [self.decode(text) for text in texts]
 
     def _write(self) -> None:
         # Not at the end of the epoch: its progress bar is still in the line.

@@ -116,6 +116,8 @@ class TextGenerator:
             TypeError: Ids are not whole numbers.
         """
         texts = _texts(prompts)
+        for outputs in getattr(self.model, "outputs", None) or ():
+            _check_known(texts, outputs.shape[-1])
         num_tokens = whole("num_tokens", num_tokens)
         if seed is not None:
             seed = whole("seed", seed, 0)
@@ -165,13 +167,7 @@ class TextGenerator:
         return np.asarray(ops.convert_to_numpy(found), float)
 
     def _meaning(self, outputs: np.ndarray, texts: list[list[int]]) -> Any:
-        largest = max(map(max, texts))
-        if largest >= outputs.shape[-1]:
-            raise ValueError(
-                f"`prompts` must have ids below {outputs.shape[-1]}, the "
-                "number of tokens that the model knows. Use its tokenizer. "
-                f"Received: an id of {largest}"
-            )
+        _check_known(texts, outputs.shape[-1])
         meaning = meaning_of_tokens(self.model, outputs)
         if meaning.link != "softmax":
             raise ValueError(
@@ -216,6 +212,16 @@ def _length(model: keras.Model, length: int | None) -> int:
             f"Received: length={length!r}, an input of {fixed} tokens"
         )
     return length or fixed or LENGTH
+
+
+def _check_known(texts: list[list[int]], num_tokens: int | None) -> None:
+    largest = max(map(max, texts))
+    if num_tokens is not None and largest >= num_tokens:
+        raise ValueError(
+            f"`prompts` must have ids below {num_tokens}, the number of tokens "
+            "that the model knows. Use its tokenizer. "
+            f"Received: an id of {largest}"
+        )
 
 
 def _texts(prompts: Any) -> list[list[int]]:

@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 
 import keras
 import numpy as np
+import pytest
 from helpers import BACKEND, digest
 
 from keras_fast.callbacks import SampleText
@@ -74,7 +75,8 @@ def test_every_second_epoch_below_its_bar():
     out = io.StringIO()
     with redirect_stdout(out):
         fit(language_model(), samples, epochs=4, verbose=2)
-    assert calls == [([[1], [2]], 30, 7)] * 2
+    # The first to see whether prompts and decoder fit.
+    assert calls == [([[1], [2]], n, 7) for n in (1, 30, 30)]
     assert samples.texts == {1: ["bf", "cf"], 3: ["bf", "cf"]}
     lines = [
         line if line in ("bf", "cf") else line.partition(" ")[0]
@@ -82,3 +84,17 @@ def test_every_second_epoch_below_its_bar():
     ]
     texts, bar = ["bf", "cf"], ["Epoch", "3/3"]
     assert lines == [*bar, *bar, *texts, *bar, *bar, *texts]
+
+
+def test_what_does_not_fit_is_refused_before_the_first_epoch():
+    model = language_model()
+    before = model.get_weights()
+    generate = TextGenerator(model).generate
+    for samples, message in (
+        (SampleText(generate, [[1], [WORDS]]), "`prompts` must have ids below"),
+        (SampleText(generate, ["ab"]), "`prompts` must be a list of texts"),
+        (SampleText(generate, [[1]], decode=lambda: ""), "positional argument"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            fit(model, samples)
+    np.testing.assert_equal(model.get_weights(), before)

@@ -190,6 +190,11 @@ def test_an_unknown_id_is_refused():
         "`prompts` must have ids below 4, the number of tokens that the model "
         "knows. Use its tokenizer. Received: an id of 7"
     )
+    # What TensorFlow refuses in words of its own.
+    assert refused(lambda: TextGenerator(bigrams()).generate([[99]], 1)) == (
+        f"`prompts` must have ids below {WORDS}, the number of tokens that the "
+        "model knows. Use its tokenizer. Received: an id of 99"
+    )
 
 
 def test_what_is_no_language_model_is_refused():
