@@ -191,3 +191,24 @@ def test_what_is_no_language_model():
         text_encoder(other)
     with pytest.raises(ValueError, match="`dropout` must be below 2"):
         text_encoder(language_model(9, **SIZES), dropout=2)
+
+
+def test_an_encoder_takes_over_what_lora_has_learned():
+    model = language_model(9, **SIZES)
+    embedding = model.get_layer("embedding")
+    embedding.enable_lora(2)
+    scrambled(model)
+    encoder = text_encoder(model, dropout=0)
+    np.testing.assert_allclose(
+        numbers(encoder.get_layer("embedding").embeddings),
+        numbers(embedding.embeddings),
+    )
+    model = language_model(9, **SIZES)
+    model.get_layer("embedding").quantize("int8")
+    with pytest.raises(ValueError) as error:
+        text_encoder(model)
+    assert str(error.value) == (
+        "`language_model` must not be quantized: its encoder is to learn. Take "
+        "the encoder first, then call `quantize`. Received: "
+        "embedding.dtype_policy=int8_from_float32"
+    )

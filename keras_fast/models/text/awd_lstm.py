@@ -132,8 +132,8 @@ def text_encoder(
         (batch, length, embedding_size).
 
     Raises:
-        ValueError: The model is no language model, or a rate would be 1 or
-            more.
+        ValueError: The model is no language model or is quantized, or a rate
+            would be 1 or more.
 
     Examples:
         >>> from keras_fast import models
@@ -153,8 +153,21 @@ def text_encoder(
     ids, outputs = _lstms(embedding, [each.units for each in lstms], rates)
     encoder = keras.Model(ids, outputs, name="text_encoder")
     for old, new in zip((learned, *lstms), _parts_of(encoder), strict=True):
-        new.set_weights(old.get_weights())
+        new.set_weights(_learned(old))
     return encoder
+
+
+def _learned(layer: Any) -> list[Any]:
+    """The weights of an embedding or LSTM, LoRA's change in them."""
+    if getattr(layer, "quantization_mode", None) is not None:
+        raise ValueError(
+            "`language_model` must not be quantized: its encoder is to learn. "
+            "Take the encoder first, then call `quantize`. Received: "
+            f"{layer.name}.dtype_policy={layer.dtype_policy.name}"
+        )
+    if getattr(layer, "lora_enabled", False):
+        return [keras.ops.convert_to_numpy(layer.embeddings)]
+    return layer.get_weights()
 
 
 def _rates(rates: dict[str, float], dropout: float) -> dict[str, float]:
