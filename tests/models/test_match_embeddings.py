@@ -281,6 +281,18 @@ def test_refused_vocabularies(name):
         match_embeddings(words_of(), OLD, new)
 
 
+def test_a_classifier_of_as_many_classes_as_words():
+    encoder = text_encoder(lm())
+    model = text_classifier(encoder, len(OLD))
+    matched = match_embeddings(model, OLD, ["[PAD]", "mat", "the"])
+    ids = np.array([[OLD.index("the"), OLD.index("mat")]])
+    np.testing.assert_allclose(
+        matched.predict(np.array([[2, 1]]), verbose=0),
+        model.predict(ids, verbose=0),
+        rtol=1e-5,
+    )
+
+
 def test_what_only_looks_like_a_decoder_stays():
     # As wide as the vocabulary is long.
     ids = keras.Input((3,), dtype="int32")

@@ -8,6 +8,7 @@ import numpy as np
 from keras_fast._checks import model as checked_model
 from keras_fast._checks import shown, vocabulary
 from keras_fast._keras.graph import graph_of, made_by, ordered_calls
+from keras_fast.layers import ConcatPooling
 
 __all__ = ["match_embeddings"]
 
@@ -31,7 +32,7 @@ def match_embeddings(
     any functional or `Sequential` model in which one `Embedding`, Keras's or
     ours, has a row for each word. A `Dense` layer of as many units that makes
     the model's outputs, such as `Dense(len(old))` for the next word, is its
-    decoder.
+    decoder; behind `ConcatPooling` its units are classes.
 
     Args:
         model: The model. It stays as it is.
@@ -164,7 +165,7 @@ def _word_layers(model: keras.Model, size: int) -> _WordLayers:
     ]
     fitting = [layer for layer in embeddings if layer.input_dim == size]
     if len(fitting) == 1:
-        return _WordLayers(fitting[0], _decoders(graph.outputs, size))
+        return _WordLayers(fitting[0], _decoders(graph, size))
     found = {layer.name: layer.input_dim for layer in embeddings}
     expected, remedy = {
         not embeddings: (
@@ -200,9 +201,12 @@ def _operations(graph: Any) -> dict[int, Any]:
     return found
 
 
-def _decoders(outputs: list[Any], size: int) -> list[keras.layers.Dense]:
+def _decoders(graph: Any, size: int) -> list[keras.layers.Dense]:
     """The dense layers that make outputs with an entry for each word."""
-    found, waiting = [], _with_size(outputs, size)
+    operations = _operations(graph).values()
+    if any(isinstance(each, ConcatPooling) for each in operations):
+        return []  # of a classifier, with as many classes as words
+    found, waiting = [], _with_size(graph.outputs, size)
     while waiting:
         layer, call, place = made_by(waiting.pop())
         inner = graph_of(layer)
