@@ -183,6 +183,8 @@ def test_what_is_no_encoder_of_sequences():
     for encoder in (like_bert("other"), dense, other):
         with pytest.raises(ValueError, match=f"encoder={encoder.name} from"):
             text_classifier(encoder, 2)
+    with pytest.raises(TypeError, match="Received: encoder='bert'"):
+        text_classifier("bert", 2)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fast._checks import share, whole
+from keras_fast._checks import share, shown, whole
 from keras_fast.layers import ConcatPooling
 from keras_fast.models._checks import check_activation
 
@@ -36,8 +36,10 @@ def text_classifier(
         encoder: A model from ids (batch, length) to vectors (batch, length,
             features). Or one of KerasHub's, such as a `BertBackbone`, which
             takes a dict of `token_ids`, `padding_mask` and `segment_ids`, or
-            some of them: the classifier makes these from the ids. Its layers
-            are shared, not copied.
+            some of them: the classifier makes these from the ids. One that
+            looks ahead, as bidirectional, convolutional and attention layers
+            do, needs a mask too, such as `mask_zero=True` of its embedding:
+            it would take padding for text. Its layers are shared, not copied.
         num_classes: Number of classes.
         head_units: Units of the hidden layer; None for a linear head.
         dropout: Share of the pooled features that is dropped, and half of it
@@ -53,6 +55,7 @@ def text_classifier(
     Raises:
         ValueError: An argument is out of range, or the encoder does not map
             ids to a sequence of vectors.
+        TypeError: The encoder is no model, or a size is no whole number.
 
     Examples:
         >>> from keras_fast import models
@@ -90,6 +93,11 @@ def text_classifier(
 
 def _sequence(encoder: keras.Model, ids: Any, pad: int) -> Any:
     """What the encoder makes of each place."""
+    if not isinstance(encoder, keras.layers.Layer):
+        raise TypeError(
+            "`encoder` must be a Keras model. Pass the model. "
+            f"Received: encoder={shown(encoder)}"
+        )
     inputs = getattr(encoder, "input", None)
     if isinstance(inputs, dict):
         known = {
