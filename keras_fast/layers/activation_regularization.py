@@ -38,7 +38,7 @@ class ActivationRegularization(keras.layers.Layer):
 
     Raises:
         ValueError: `alpha` or `beta` is below 0 or not finite; the input is
-            neither one tensor nor a list of two.
+            neither one tensor nor a list of two, or has another rank.
         TypeError: `alpha` or `beta` is not a number.
 
     Examples:
@@ -67,6 +67,15 @@ class ActivationRegularization(keras.layers.Layer):
         self.beta = non_negative("beta", beta)
         self.supports_masking = True
 
+    def build(self, input_shape: Any) -> None:
+        shapes = input_shape if _is_pair(input_shape) else [input_shape]
+        if len(shapes) > 2 or any(len(shape) != 3 for shape in shapes):
+            raise ValueError(
+                "The input must be outputs (batch, timesteps, features), or "
+                "[raw, dropped] outputs. Have LSTMs return sequences. "
+                f"Received: shapes={[tuple(shape) for shape in shapes]}"
+            )
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         raw, dropped = _pair(inputs)
         if training and (self.alpha or self.beta):
@@ -91,17 +100,12 @@ class ActivationRegularization(keras.layers.Layer):
 def _pair(inputs: Any) -> tuple[Any, Any]:
     if not isinstance(inputs, list | tuple):
         return inputs, inputs
-    if len(inputs) != 2:
-        raise ValueError(
-            "The input must be one tensor or a list of two. Pass outputs, or "
-            "[raw, dropped] outputs. "
-            f"Received: a list of {len(inputs)} tensors"
-        )
-    return inputs[0], inputs[1]
+    raw, dropped = inputs
+    return raw, dropped
 
 
 def _is_pair(shape: Any) -> bool:
-    return isinstance(shape[1], list | tuple)
+    return isinstance(shape[0], list | tuple)
 
 
 def _size(outputs: Any) -> Any:

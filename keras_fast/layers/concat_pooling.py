@@ -14,9 +14,11 @@ class ConcatPooling(keras.layers.Layer):
 
     fast.ai's text classifier has it between encoder and head. Call it on the
     outputs of an encoder and the ids of its texts, to leave out timesteps
-    whose id is `pad`. The encoder then needs no mask, which would cost LSTMs
-    cuDNN, and predictions don't depend on padding on the right. A `mask` and
-    Keras's own masks work too; a timestep counts if no mask excludes it.
+    whose id is `pad`. An encoder that reads from left to right then needs no
+    mask, which would cost LSTMs cuDNN, and predictions don't depend on padding
+    on the right. One that looks ahead, such as a bidirectional LSTM, does need
+    a mask. Keras's own masks and a `mask` work too; a timestep counts if no
+    mask excludes it.
     An empty text, all padding, gives zeros.
 
     Args:
@@ -32,7 +34,8 @@ class ConcatPooling(keras.layers.Layer):
         (batch, 3 * features)
 
     Raises:
-        ValueError: `pad` is negative; outputs or ids have another rank.
+        ValueError: `pad` is negative; outputs or ids have another rank, or
+            another length than each other.
         TypeError: `pad` is not a whole number.
 
     Examples:
@@ -63,9 +66,19 @@ class ConcatPooling(keras.layers.Layer):
                 f"sequences. Received: shapes={shapes}"
             )
 
+    def _check_lengths(self, outputs: Any, ids: Any) -> None:
+        lengths = outputs.shape[1], ids.shape[1]
+        if None not in lengths and lengths[0] != lengths[1]:
+            raise ValueError(
+                "The outputs must have a timestep for each id. Take out what "
+                "shortens the sequence, such as strides, or pool the outputs "
+                f"alone. Received: {lengths[0]} timesteps of {lengths[1]} ids"
+            )
+
     def call(self, inputs: Any, mask: Any = None) -> Any:
         if isinstance(inputs, list | tuple):
             outputs, ids = inputs
+            self._check_lengths(outputs, ids)
             masks = mask if isinstance(mask, list | tuple) else [mask]
             masks = [*masks, ops.not_equal(ids, self.pad)]
         else:

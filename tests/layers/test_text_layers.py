@@ -197,13 +197,22 @@ def test_penalties_are_in_the_loss_of_training_alone():
     np.testing.assert_allclose(history["val_loss"], plain, rtol=1e-5)
 
 
-def test_three_tensors_are_refused():
+@pytest.mark.parametrize(
+    ("inputs", "shapes"),
+    [
+        ([np.ones((1, 2, 3))] * 3, [(1, 2, 3)] * 3),
+        (TABLE, [(7, 4)]),
+        ([np.ones((1, 2, 3)), TABLE], [(1, 2, 3), (7, 4)]),
+    ],
+)
+def test_penalties_refuse_other_shapes(inputs, shapes):
     with pytest.raises(ValueError) as error:
-        ActivationRegularization()([TABLE, TABLE, TABLE])
-    assert (
-        "The input must be one tensor or a list of two. Pass outputs, or "
-        "[raw, dropped] outputs. Received: a list of 3 tensors"
-    ) in str(error.value)
+        ActivationRegularization()(inputs)
+    assert str(error.value) == (
+        "The input must be outputs (batch, timesteps, features), or [raw, "
+        "dropped] outputs. Have LSTMs return sequences. "
+        f"Received: shapes={shapes}"
+    )
 
 
 @pytest.mark.parametrize("name", ["alpha", "beta"])
@@ -300,6 +309,13 @@ def test_pooling_refuses_other_shapes():
         "ids] with ids (batch, timesteps). Have LSTMs return sequences. "
         "Received: shapes=[(7, 4)]"
     )
+    with pytest.raises(ValueError) as error:
+        ConcatPooling()([np.ones((1, 2, 3)), np.ones((1, 4))])
+    assert (
+        "The outputs must have a timestep for each id. Take out what shortens "
+        "the sequence, such as strides, or pool the outputs alone. "
+        "Received: 2 timesteps of 4 ids"
+    ) in str(error.value)
 
 
 def test_bias_adds_and_is_saved():
