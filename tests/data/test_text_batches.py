@@ -186,6 +186,25 @@ TEXTS = [[1, 2], [3, 0]]
             "y=1 of shape ()",
         ),
         (
+            {"pad": 9, "y": [[1], [1, 0]]},
+            ValueError,
+            "`y` must have an entry for each text, 2. Check both. Received: "
+            "y=[[1], [1, 0]] of shape ()",
+        ),
+        (
+            {"pad": 2**31},
+            ValueError,
+            "`pad` must be an id, from 0 to 2147483647. Pass one that no text "
+            "has, such as 0. Received: pad=2147483648",
+        ),
+        (
+            {"texts": [[1], [2, 3]], "offsets": [0, 2]},
+            TypeError,
+            "`texts` with `offsets` must be one array of ids. Pass a list of "
+            "texts without `offsets`, or ids without `tokenizer`. Received: "
+            "texts=[[1], [2, 3]]",
+        ),
+        (
             {"pad": 9, "y": [1, 0], "sample_weight": [1.0]},
             ValueError,
             "`sample_weight` must have an entry for each text, 2. Check both. "

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_fast._checks import function, several, shown
 
-__all__ = ["TokenIds", "is_one_text", "token_ids"]
+__all__ = ["LARGEST", "TokenIds", "is_one_text", "token_ids"]
 
 LARGEST = np.iinfo("int32").max
 
@@ -67,7 +67,10 @@ def is_one_text(texts: Any) -> bool:
 
 
 def _with_offsets(texts: Any, tokenizer: Any, offsets: Any) -> TokenIds:
-    ids, starts = np.asanyarray(texts), np.asarray(offsets)
+    try:
+        ids, starts = np.asanyarray(texts), np.asarray(offsets)
+    except ValueError:  # ragged
+        ids = starts = np.array(None)
     if tokenizer is not None or ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise TypeError(
             "`texts` with `offsets` must be one array of ids. Pass a list of "

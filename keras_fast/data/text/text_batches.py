@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_fast._checks import shown, whole
 from keras_fast.data.text._epochs import EpochDataset
-from keras_fast.data.text._token_ids import token_ids
+from keras_fast.data.text._token_ids import LARGEST, token_ids
 
 # Batches in a chunk, as in fastai: enough to find texts of similar length,
 # few enough for other batches each epoch.
@@ -161,6 +161,11 @@ class TextBatches(EpochDataset[Batches]):
         return widths
 
     def _check_padding(self) -> None:
+        if self.pad > LARGEST:
+            raise ValueError(
+                f"`pad` must be an id, from 0 to {LARGEST}. Pass one that no "
+                f"text has, such as 0. Received: pad={self.pad}"
+            )
         found = np.flatnonzero(self._texts.ids == self.pad)
         if len(found):
             i = self._texts.text_at(found[0])
@@ -172,7 +177,10 @@ class TextBatches(EpochDataset[Batches]):
             )
 
     def _one_a_text(self, name: str, values: Any) -> np.ndarray:
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError:  # ragged
+            array = np.array(None)
         if array.shape[:1] != (len(self._lengths),):
             raise ValueError(
                 f"`{name}` must have an entry for each text, "
