@@ -1,5 +1,6 @@
 """Does each word get its vector, from every form of file, or an error?"""
 
+import codecs
 import gzip
 import pickle
 import zlib
@@ -92,6 +93,13 @@ def test_each_form(tmp_path, name):
     # By ids, in whatever order.
     by_id = word_vectors(str(path), {"the": 1, "über": 0})
     np.testing.assert_array_equal(by_id.vectors, TABLE[[3, 0]])
+
+
+def test_the_mark_of_an_editor_is_no_part_of_the_first_word(tmp_path):
+    for form in (glove, fasttext):
+        path = written(tmp_path, codecs.BOM_UTF8 + form(WORDS, TABLE))
+        found = word_vectors(path, WORDS[:1])
+        np.testing.assert_array_equal(found.vectors, TABLE[:1])
 
 
 letters = st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"])

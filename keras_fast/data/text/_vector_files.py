@@ -5,6 +5,7 @@ that a file of millions is read at about the speed of the disk. Nothing in a
 file is executed, and its header reserves no memory.
 """
 
+import codecs
 import gzip
 import os
 import struct
@@ -73,7 +74,8 @@ def read_vectors(
 def _read(
     file: Any, name: str, wanted: Container[bytes], binary: bool
 ) -> tuple[Rows, int]:
-    first = file.readline(LONGEST_LINE)
+    # Editors mark UTF-8 so; it is no part of the first word.
+    first = file.readline(LONGEST_LINE).removeprefix(codecs.BOM_UTF8)
     if not first:
         _refuse(name, "it is empty")
     header = _header(first)
