@@ -121,8 +121,8 @@ def text_heatmap(
 
     Raises:
         ValueError: The model has no embedding or several, or does not return
-            one number for each class; an argument is out of range; or the model
-            is so sure that its gradient is 0.
+            one number for each class, or no finite one; an argument is out of
+            range; or the model is so sure that its gradient is 0.
         TypeError: The ids are not whole numbers.
 
     Examples:
@@ -192,7 +192,14 @@ def _scores(
     if last is None:
         check_slopes(np.asarray(ops.convert_to_numpy(found)), scores)
     shares = ops.sum(found * ops.cast(vectors, "float32"), axis=-1)
-    return np.asarray(ops.convert_to_numpy(shares)), classes
+    shares = np.asarray(ops.convert_to_numpy(shares))
+    if not np.isfinite(shares).all():
+        raise ValueError(
+            "`model` must give finite scores. Check that its vocabulary has "
+            "all ids, and that its weights are finite. Received: ids from "
+            f"{ids.min()} to {ids.max()}, scores of NaN or inf"
+        )
+    return shares, classes
 
 
 def _inputs(model: Any, ids: Any, pad: int) -> tuple[Any, np.ndarray]:

@@ -199,6 +199,12 @@ def test_training_goes_on_as_if_nothing_had_been():
     assert ends[0] == ends[1]
 
 
+def broken():
+    model = bag()
+    model.layers[0].set_weights([w * np.nan for w in model.layers[0].weights])
+    return model
+
+
 def no_embedding():
     inputs = keras.Input((4,))
     return keras.Model(inputs, layers.Dense(2)(inputs))
@@ -218,6 +224,7 @@ def no_embedding():
         (bag, IDS, {"tokens": ["", "a", "b"]}, "one for the id 3"),
         (bag, IDS, {"class_index": 3}, "`class_index` must be from 0 to 2"),
         (bag, IDS, {"class_index": [0]}, "`class_index` must be one class"),
+        (broken, IDS, {}, "finite scores.* ids from 2 to 7, scores of NaN"),
         (bag, IDS, {"pad": -1}, "`pad` must be a whole number"),
     ],
 )
