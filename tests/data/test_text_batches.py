@@ -192,6 +192,12 @@ TEXTS = [[1, 2], [3, 0]]
             "y=[[1], [1, 0]] of shape ()",
         ),
         (
+            {"pad": 9, "y": ["good", None]},
+            TypeError,
+            "`y` must be numbers. Pass an array of them; number classes from "
+            "0. Received: y=['good', None]",
+        ),
+        (
             {"pad": 2**31},
             ValueError,
             "`pad` must be an id, from 0 to 2147483647. Pass one that no text "

@@ -62,7 +62,7 @@ class TextBatches(EpochDataset[Batches]):
 
     Raises:
         TypeError: Ids are not whole numbers, or strings come without a
-            tokenizer; the message names the text.
+            tokenizer; the message names the text. Labels are not numbers.
         ValueError: An id is negative or equals `pad`; there is no text; the
             number of labels is not that of texts.
 
@@ -186,5 +186,10 @@ class TextBatches(EpochDataset[Batches]):
                 f"`{name}` must have an entry for each text, "
                 f"{len(self._lengths)}. Check both. Received: "
                 f"{name}={shown(values)} of shape {array.shape}"
+            )
+        if array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"`{name}` must be numbers. Pass an array of them; number "
+                f"classes from 0. Received: {name}={shown(values)}"
             )
         return array
