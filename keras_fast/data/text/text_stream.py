@@ -32,9 +32,9 @@ class TextStream(EpochDataset[Stream]):
     token of its own. Evaluate with `shuffle=False`, so that each evaluation
     sees the same windows.
 
-    Batch `i` depends on `seed`, `epoch` and `i` alone. To continue training in
-    a new process, set `epoch` to the number of epochs done, or use
-    `ResumableCheckpoint`, which does.
+    Batch `i` depends on `seed`, `epoch` and `i` alone. `epoch` counts all
+    passes, those of `evaluate()` and `lr_find` too. To continue training in a
+    new process, set it to what it was; `ResumableCheckpoint` does.
 
     Args:
         texts: A list of texts, each a list or array of ids. With `tokenizer`,
