@@ -10,7 +10,7 @@ from keras_fast.inference._ends import End
 from keras_fast.inference._slopes import (
     check_slopes,
     choose,
-    recorded,
+    outputs_with,
     slopes,
 )
 
@@ -83,7 +83,7 @@ def _maps(
     model: keras.Model, layer: keras.layers.Layer, inputs: Any
 ) -> tuple[Any, Any]:
     """What the model gives, and the feature maps that the layer gives."""
-    outputs, seen = recorded(model, layer, inputs)
+    outputs, seen = outputs_with(model, layer, inputs)
     if len(seen) != 1 or len(getattr(seen[0], "shape", ())) != 4:
         shapes = [getattr(maps, "shape", None) for maps in seen]
         raise ValueError(
