@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fast._checks import whole
+from keras_fast._checks import positive, whole
 
 
 @keras.saving.register_keras_serializable("keras_fast")
@@ -19,21 +19,22 @@ class SoftArgmax(keras.layers.Layer):
 
     Args:
         num_points: Number of points.
+        stride: Pixels of the image from one place in the maps to the next, for
+            points in pixels; None for shares of the image.
         **kwargs: What every layer takes, as `name` and `dtype`.
 
-    Call arguments:
-        inputs: Maps (batch, height, width, 3 * num_points): scores, then
-            distances in x, then in y, for each point, in units of half an
-            image. Or a list of maps and the images, (batch, image_height,
-            image_width, channels).
+    Input shape:
+        Maps (batch, height, width, 3 * num_points): for each point a score,
+        then how far it lies to the right, then below, in places.
 
     Output shape:
-        (batch, num_points, 2), float32: x and y. With images in their pixels,
-        of which (0, 0) is the middle of the first; without them from -1 at the
-        left or upper border to 1 at the other.
+        (batch, num_points, 2), float32: x and y. With `stride` in pixels, of
+        which (0, 0) is the middle of the first. Without it from -1 at the left
+        or upper border of the maps to 1 at the other.
 
     Raises:
-        ValueError: The maps don't have three channels for each point.
+        ValueError: The maps don't have three channels for each point, or
+            `stride` is not positive.
         TypeError: `num_points` is not a whole number.
 
     Examples:
@@ -42,28 +43,32 @@ class SoftArgmax(keras.layers.Layer):
         >>> points = keras_fast.layers.SoftArgmax(1)(maps)
         >>> keras.ops.convert_to_numpy(points).tolist()
         [[[0.75, 0.5]]]
+        >>> points = keras_fast.layers.SoftArgmax(1, stride=32)(maps)
+        >>> keras.ops.convert_to_numpy(points).tolist()
+        [[[111.5, 47.5]]]
 
     Reference:
 
     - [Sun et al., 2017](https://arxiv.org/abs/1711.08229)
     """
 
-    def __init__(self, num_points: int, **kwargs: Any) -> None:
+    def __init__(
+        self, num_points: int, stride: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_points = whole("num_points", num_points)
+        self.stride = None if stride is None else positive("stride", stride)
 
     def build(self, input_shape: Any) -> None:
-        shape = _shapes(input_shape)[0]
-        if len(shape) != 4 or shape[-1] != 3 * self.num_points:
+        if len(input_shape) != 4 or input_shape[-1] != 3 * self.num_points:
             raise ValueError(
                 "The maps must be (batch, height, width, 3 * num_points). Put "
                 f"a convolution with {3 * self.num_points} filters before the "
-                f"layer. Received: shape={shape}"
+                f"layer. Received: shape={tuple(input_shape)}"
             )
 
     def call(self, inputs: Any) -> Any:
-        maps, *images = inputs if isinstance(inputs, list | tuple) else [inputs]
-        maps = ops.cast(maps, "float32")  # a softmax over many places
+        maps = ops.cast(inputs, "float32")  # a softmax over many places
         shape: Any = ops.shape(maps)
         batch, height, width, _ = shape
         flat = (batch, height * width, self.num_points)
@@ -71,39 +76,28 @@ class SoftArgmax(keras.layers.Layer):
         scores, right, down = (ops.reshape(part, flat) for part in parts)
         shares: Any = ops.softmax(scores, axis=1)
         # The middles of the places, row by row.
-        x = ops.tile(_middles(width), [height])
-        y = ops.repeat(_middles(height), width)
+        x = ops.tile(ops.arange(width, dtype="float32") + 0.5, [height])
+        y = ops.repeat(ops.arange(height, dtype="float32") + 0.5, width)
         points = [
-            ops.sum(shares * (middle[:, None] + offset), axis=1)
-            for middle, offset in ((x, right), (y, down))
+            self._scaled(
+                ops.sum(shares * (middle[:, None] + offset), axis=1), size
+            )
+            for middle, offset, size in ((x, right, width), (y, down, height))
         ]
-        points: Any = ops.stack(points, axis=-1)
-        return _in_pixels(points, images[0]) if images else points
+        return ops.stack(points, axis=-1)
+
+    def _scaled(self, places: Any, size: Any) -> Any:
+        if self.stride is None:
+            return 2 * places / ops.cast(size, "float32") - 1
+        return self.stride * places - 0.5
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return _shapes(input_shape)[0][0], self.num_points, 2
+        return input_shape[0], self.num_points, 2
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
-        return keras.KerasTensor(self.compute_output_shape(shapes), "float32")
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(shape, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_points": self.num_points}
-
-
-def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
-    nested = shape and isinstance(shape[0], list | tuple)
-    return [tuple(each) for each in (shape if nested else [shape])]
-
-
-def _middles(size: Any) -> Any:
-    """Of so many places from -1 to 1."""
-    places: Any = ops.cast(ops.arange(size), "float32")
-    return (2 * places + 1) / ops.cast(size, "float32") - 1
-
-
-def _in_pixels(points: Any, images: Any) -> Any:
-    shape: Any = ops.shape(images)
-    height, width = shape[1:3]
-    sides: Any = ops.stack([ops.cast(v, "float32") for v in (width, height)])
-    return (points + 1) * (sides / 2) - 0.5
+        config = {"num_points": self.num_points, "stride": self.stride}
+        return {**super().get_config(), **config}
