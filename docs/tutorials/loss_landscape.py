@@ -6,7 +6,7 @@
 # and at the loss around the weights.
 #
 # The networks are small, so that each trains in seconds, on the digits of
-# scikit-learn, 8 × 8 pixels.
+# scikit-learn, 8 by 8 pixels.
 
 # %%
 import keras
@@ -126,7 +126,7 @@ for name, model in connected.items():
 #
 # A loss is a function of all weights, here of 43,000. `loss_landscape` walks
 # from the weights that training has found along two random directions, and
-# computes the loss at each of 21 × 21 places. Each filter of a direction is as
+# computes the loss at each of 21 by 21 places. Each filter of a direction is as
 # long as the filter of the network, so that pictures of different networks can
 # be compared. The white dot is the network itself.
 
