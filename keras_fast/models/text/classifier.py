@@ -78,6 +78,7 @@ def text_classifier(
     rate = share("dropout", dropout, 0.2)
     ids = keras.Input((None,), dtype="int32", name="ids")
     pooling = ConcatPooling(whole("pad", pad, 0), name="pooling")
+    encoder = _with_sequences(encoder)
     x = pooling([_sequence(encoder, ids, pad), ids])
     encoder.trainable = False
     if units is not None:
@@ -91,13 +92,22 @@ def text_classifier(
     return keras.Model(ids, scores, name="text_classifier")
 
 
-def _sequence(encoder: keras.Model, ids: Any, pad: int) -> Any:
-    """What the encoder makes of each place."""
+def _with_sequences(encoder: Any) -> Any:
+    """The encoder without its pooled output, whose weights would not train."""
     if not isinstance(encoder, keras.layers.Layer):
         raise TypeError(
             "`encoder` must be a Keras model. Pass the model. "
             f"Received: encoder={shown(encoder)}"
         )
+    outputs: Any = getattr(encoder, "output", None)
+    if not isinstance(outputs, dict) or "sequence_output" not in outputs:
+        return encoder
+    sequences = outputs["sequence_output"]
+    return keras.Model(encoder.input, sequences, name=encoder.name)
+
+
+def _sequence(encoder: keras.Model, ids: Any, pad: int) -> Any:
+    """What the encoder makes of each place."""
     inputs = getattr(encoder, "input", None)
     if isinstance(inputs, dict):
         known = {
@@ -110,9 +120,7 @@ def _sequence(encoder: keras.Model, ids: Any, pad: int) -> Any:
         given = ids
     if not isinstance(given, dict) or None not in given.values():
         outputs = encoder(given)
-        if isinstance(outputs, dict):
-            outputs = outputs.get("sequence_output")
-        if outputs is not None and len(getattr(outputs, "shape", ())) == 3:
+        if len(getattr(outputs, "shape", ())) == 3:
             return outputs
     raise ValueError(
         "`encoder` must map ids (batch, length) to vectors (batch, length, "
