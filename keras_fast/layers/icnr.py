@@ -39,7 +39,7 @@ class ICNR(keras.initializers.Initializer):
         self, scale: int = 2, initializer: Any = "glorot_uniform"
     ) -> None:
         self.scale = whole("scale", scale)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer: Any = keras.initializers.get(initializer)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         *sizes, channels = shape

@@ -23,8 +23,8 @@ class ResizeLike(keras.layers.Layer):
             want: Any = ops.shape(like)[axis]
             if isinstance(have, int) and isinstance(want, int) and have == want:
                 continue
-            places: Any = ops.arange(want) * have // want
-            maps = ops.take(maps, places, axis=axis)
+            rows: Any = ops.arange(want)
+            maps = ops.take(maps, rows * have // want, axis=axis)
         return maps
 
     def compute_output_shape(self, input_shape: Any) -> Any:
