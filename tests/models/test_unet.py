@@ -75,6 +75,7 @@ def model():
     return model
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_output_is_as_large_as_the_images(padding):
     model = models.unet(backbone(padding), 3, input_shape=(16, 16, 3))
@@ -226,6 +227,7 @@ def test_masks_turn_with_the_views(model):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.once
 def test_as_a_regressor_of_pixels():
     model = models.unet(shallow(), 3)
     model.compile("adam", "mse", run_eagerly=True)
@@ -236,6 +238,7 @@ def test_as_a_regressor_of_pixels():
     np.testing.assert_allclose(found, np.mean(errors**2), rtol=1e-4)
 
 
+@pytest.mark.once
 def test_activations():
     for name in ("softmax", "sigmoid"):
         model = models.unet(shallow(), 2, activation=name)
@@ -245,6 +248,7 @@ def test_activations():
         assert np.allclose(total, 1, atol=1e-5) == (name == "softmax")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_other_channels(channels):
     model = models.unet(backbone(), 3, input_shape=(None, None, channels))
@@ -254,6 +258,7 @@ def test_other_channels(channels):
     assert kernel.shape == (3, 3, channels, 4)
 
 
+@pytest.mark.once
 def test_a_fourth_channel_changes_nothing_in_the_encoder():
     base = backbone()
     three = models.unet(base, 2).get_layer("encoder")
@@ -306,6 +311,7 @@ def test_self_attention_starts_as_nothing_and_looks_everywhere():
     )
 
 
+@pytest.mark.once
 def test_a_backbone_without_a_level_is_enlarged_twice():
     base = keras.Sequential(
         [keras.Input((None, None, 3)), layers.Conv2D(64, 4, strides=4)]
@@ -332,6 +338,7 @@ def test_images_smaller_than_the_stride():
     assert "input_shape=(3, None, 3), backbone=small" in str(error.value)
 
 
+@pytest.mark.once
 def test_a_backbone_of_one_size():
     base = keras.Sequential(
         [
