@@ -109,6 +109,8 @@ PUBLIC = {
         "Bias",
         "ConcatPooling",
         "Embedding",
+        "ICNR",
+        "PixelShuffle",
         "ScaledSigmoid",
         "SoftArgmax",
         "WeightDropLSTM",
@@ -123,6 +125,7 @@ PUBLIC = {
         "tabular_model",
         "text_classifier",
         "text_encoder",
+        "unet",
     ],
     "keras_fast.optimizers": ["DiscriminativeOptimizer"],
     "keras_fast.schedules": [

@@ -1,5 +1,7 @@
 """Which calls of layers is a functional model made of?"""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,6 +13,8 @@ __all__ = [
     "last_depths",
     "made_by",
     "ordered_calls",
+    "run_through",
+    "specified",
 ]
 
 
@@ -50,3 +54,23 @@ def made_by(tensor: Any) -> tuple[Any, Any, int]:
 def input_structure(model: keras.Model) -> Any:
     """The inputs as they are to be passed, None where that is not known."""
     return getattr(model, "_inputs_struct", None)
+
+
+def run_through(model: Any, inputs: Any, call: Callable[..., Any]) -> Any:
+    """Apply a functional model to symbolic inputs, with nested models opened.
+
+    `call(operation, *args, **kwargs)` makes each call; their order is the same
+    every time. A subclassed model in it is called as a whole.
+    """
+
+    def opened(operation: Any) -> Callable[..., Any]:
+        if isinstance(operation, keras.Model) and graph_of(operation):
+            return lambda x, **_: run_through(operation, x, call)
+        return functools.partial(call, operation)
+
+    return graph_of(model)._run_through_graph(inputs, operation_fn=opened)
+
+
+def specified(operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """For `run_through`: shapes alone. The layers keep no note of the call."""
+    return operation.compute_output_spec(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from keras_fast.models.images.classifier import image_classifier
 from keras_fast.models.images.lite0 import efficientnet_lite0
+from keras_fast.models.images.unet import unet
 from keras_fast.models.tables.collaborative import collaborative_filter
 from keras_fast.models.tables.tabular import tabular_model
 from keras_fast.models.text.awd_lstm import language_model, text_encoder
@@ -17,4 +18,5 @@ __all__ = [
     "tabular_model",
     "text_classifier",
     "text_encoder",
+    "unet",
 ]

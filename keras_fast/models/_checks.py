@@ -8,6 +8,7 @@ import keras
 from keras_fast._checks import several, whole
 
 __all__ = [
+    "Shape",
     "channels_last",
     "check_activation",
     "feature_maps",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_fast import freeze, layer_groups, unfreeze
-from keras_fast.models import image_classifier
+from keras_fast.models import image_classifier, unet
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 4))
 PIXELS = PIXELS.astype("float32")
@@ -43,6 +43,25 @@ def check_classifier(backbone, folder, sizes=(32, 64)):
     again = keras.saving.load_model(folder / "model.keras")
     np.testing.assert_allclose(
         numbers(again(pixels)), numbers(model(pixels)), rtol=1e-4, atol=1e-6
+    )
+
+
+def check_unet(backbone, folder):
+    """Odd sizes, the decoder's group, training, saving and loading."""
+    model = unet(backbone, 3)
+    pixels = PIXELS[:, :45, :38, :3]
+    *_, decoder = layer_groups(model)
+    inside = {layer.name for layer in model.get_layer("encoder").layers}
+    assert not inside & {layer.name for layer in decoder}
+    unfreeze(model)
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.train_on_batch(pixels, pixels / 255)
+    model.save(folder / "model.keras")
+    again = keras.saving.load_model(folder / "model.keras")
+    found = numbers(model(pixels))
+    assert found.shape == (2, 45, 38, 3)
+    np.testing.assert_allclose(
+        numbers(again(pixels)), found, rtol=1e-4, atol=1e-4
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("keras_hub")
 
 import keras_hub
-from backbones import check_classifier, check_other_channels
+from backbones import check_classifier, check_other_channels, check_unet
 
 # Long, and only where the library is installed.
 pytestmark = pytest.mark.stress
@@ -114,3 +114,9 @@ def test_classifies_images(name, tmp_path):
 @pytest.mark.parametrize("name", sorted({*BACKBONES} - {"ViTDetBackbone"}))
 def test_other_channels(name):
     check_other_channels(build(name))
+
+
+# ViTDet takes images of one size alone.
+@pytest.mark.parametrize("name", sorted({*BACKBONES} - {"ViTDetBackbone"}))
+def test_a_label_for_each_pixel(name, tmp_path):
+    check_unet(build(name), tmp_path)

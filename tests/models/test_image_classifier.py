@@ -252,3 +252,16 @@ def test_head_is_always_the_last_group(convolutions, num_groups):
     freeze(model)
     assert len(model.trainable_variables) == 6
     assert str(training_plan(model, groups))
+
+
+def test_a_nested_sequential_model_takes_other_sizes_than_its_own():
+    # As in ConvNeXt, whose layers were built for 224 pixels.
+    inner = keras.Sequential(
+        [keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 4, strides=4)]
+    )
+    inputs = keras.Input((64, 64, 3))
+    base = keras.Model(inputs, inner(inputs))
+    model = classifier(base, input_shape=(8, 8, 3))
+    assert model(PIXELS[:, :40, :40, :3]).shape == (2, 3)
+    with pytest.raises(ValueError, match="large enough for the backbone"):
+        classifier(base, input_shape=(3, 3, 3))

@@ -9,16 +9,10 @@ from keras_fast._checks import share, whole
 from keras_fast.models._checks import (
     channels_last,
     check_activation,
-    feature_maps,
     image_shape,
-    weights_path,
 )
-from keras_fast.models.images._preprocessing import (
-    application,
-    mode_of,
-    prepare,
-)
-from keras_fast.models.images._reshape import any_size, with_channels
+from keras_fast.models.images._backbone import frozen_backbone
+from keras_fast.models.images._preprocessing import prepare
 
 __all__ = ["image_classifier"]
 
@@ -100,30 +94,12 @@ def image_classifier(
     units = None if head_units is None else whole("head_units", head_units)
     default = 0.0 if units is None else 0.5
     rate = default if dropout is None else share("dropout", dropout, 0.5)
-    base, mode = _base(backbone, weights)
-    base = any_size(with_channels(base, shape[-1]))
-    _check_size(base, shape)
-    base.trainable = False
+    base, mode = frozen_backbone(backbone, weights, shape)
     inputs = keras.Input((None, None, shape[-1]), name="image")
     x = base(prepare(inputs, mode))
     x = _linear(x, rate) if units is None else _hidden(x, units, rate)
     scores = _scores(num_classes, activation, zeros=units is None)(x)
     return keras.Model(inputs, scores, name="image_classifier")
-
-
-def _base(
-    backbone: str | keras.Model, weights: str | os.PathLike | None
-) -> tuple[keras.Model, str | None]:
-    path = weights_path(weights)
-    if isinstance(backbone, str):
-        source = "imagenet" if weights == "imagenet" else None
-        base, mode = application(backbone, source)
-    else:
-        base = feature_maps(backbone)
-        mode = mode_of(base)
-    if path is not None:
-        base.load_weights(path)
-    return base, mode
 
 
 def _linear(x: Any, rate: float) -> Any:
@@ -166,17 +142,3 @@ def _scores(num_classes: int, activation: str | None, zeros: bool) -> Any:
         name="scores",
         dtype="float32",
     )
-
-
-def _check_size(base: keras.Model, shape: Any) -> None:
-    try:
-        maps = base.compute_output_shape((None, *shape))
-        fits = 0 not in maps
-    except ValueError:  # a kernel larger than what is left
-        fits = False
-    if not fits:
-        raise ValueError(
-            "`input_shape` must be large enough for the backbone to leave a "
-            "feature. Pass larger images. Received: "
-            f"input_shape={shape!r}, backbone={base.name}"
-        )
