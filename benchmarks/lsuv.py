@@ -5,7 +5,8 @@
 19 convolutions without normalization or shortcuts and a dense layer, on the
 digits of scikit-learn, 5 epochs of Adam at its default rate: accuracy on 360
 digits with the weights of Glorot, of He, and scaled with `lsuv_init`. And what
-`loss_landscape` takes for 21 x 21 points on 256 samples of this network.
+`loss_landscape` takes for 21 x 21 points on 256 samples of this network with
+half of the filters.
 """
 
 import _measure as measure  # first: it holds TensorFlow to one thread
@@ -32,10 +33,10 @@ def digits():
     return x[360:], y[360:], x[:360], y[:360]
 
 
-def network(activation, initializer):
+def network(activation, initializer, filters=FILTERS):
     def convolution():
         return layers.Conv2D(
-            FILTERS,
+            filters,
             3,
             padding="same",
             activation=activation,
@@ -70,7 +71,7 @@ def accuracy(activation, start, seed, data):
     if start == "`lsuv_init`":
         keras_fast.lsuv_init(model, x)
     model.fit(x, y, epochs=EPOCHS, verbose=0)
-    return model.evaluate(x_test, y_test, verbose=0)[1], model
+    return model.evaluate(x_test, y_test, verbose=0)[1]
 
 
 def main():
@@ -81,14 +82,14 @@ def main():
             found = []
             for seed in range(SEEDS):
                 keras.backend.clear_session()
-                reached, model = accuracy(activation, start, seed, data)
-                found.append(reached)
+                found.append(accuracy(activation, start, seed, data))
             ours = start == "`lsuv_init`"
             met = "met" if min(found) >= goal else "missed"
             each = ", ".join(f"{value:.2f}" for value in found)
             goal_of = f"{met} (each ≥ {goal:.2f})" if ours else ""
             rows.append([activation, start, each, goal_of])
             print(rows[-1], flush=True)
+    model = network("relu", "he_normal", FILTERS // 2)
     begin = time.process_time()
     keras_fast.inference.loss_landscape(model, data[0][:256], data[1][:256])
     seconds = time.process_time() - begin

@@ -27,7 +27,7 @@ from keras_fast import models
 from keras_fast.data import AugTransforms, load_images
 
 SIZE, POINTS, SEEDS = 112, 68, 3
-EPOCHS, BASE_LR = 20, 4e-3
+EPOCHS, BASE_LR = 10, 4e-3
 
 
 def faces(folder):

@@ -76,7 +76,7 @@ def tuned(language_model, texts, y, test, tokenizer, seed, scratch=False):
     if scratch:
         language_model = models.language_model(WORDS, **SIZES)
     encoder = models.text_encoder(language_model, dropout=1)
-    model = models.text_classifier(encoder, 2, head_units=None)
+    model = models.text_classifier(encoder, 2)
     optimizer = keras.optimizers.AdamW(weight_decay=0.01)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     train = TextBatches(texts, y, 32, tokenizer=tokenizer, seed=seed)

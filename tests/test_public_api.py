@@ -122,6 +122,7 @@ PUBLIC = {
         "image_classifier",
         "language_model",
         "match_embeddings",
+        "point_regressor",
         "tabular_model",
         "text_classifier",
         "text_encoder",

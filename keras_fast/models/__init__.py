@@ -2,6 +2,7 @@
 
 from keras_fast.models.images.classifier import image_classifier
 from keras_fast.models.images.lite0 import efficientnet_lite0
+from keras_fast.models.images.point_regressor import point_regressor
 from keras_fast.models.images.unet import unet
 from keras_fast.models.tables.collaborative import collaborative_filter
 from keras_fast.models.tables.tabular import tabular_model
@@ -15,6 +16,7 @@ __all__ = [
     "image_classifier",
     "language_model",
     "match_embeddings",
+    "point_regressor",
     "tabular_model",
     "text_classifier",
     "text_encoder",

@@ -28,13 +28,13 @@ def bert():
 
 
 def test_a_bert_learns_and_padding_does_not_count(bert, tmp_path):
-    model = text_classifier(bert, 2, head_units=None, dropout=0)
+    model = text_classifier(bert, 2, dropout=0)
     keras_fast.unfreeze(model)
     model.compile(
         keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy"
     )
-    batches = TextBatches(TEXTS, LABELS, 8, seed=0)
-    model.fit(batches, epochs=12, verbose=0)
+    batches = TextBatches(TEXTS, LABELS, 32, seed=0)
+    model.fit(batches, epochs=25, verbose=0)
     probabilities = model.predict(TextBatches(TEXTS), verbose=0)
     assert np.array_equal(probabilities.argmax(axis=-1), LABELS)
     narrow, wide = (
@@ -58,7 +58,7 @@ def test_its_groups_and_what_is_frozen(bert):
     model = text_classifier(bert, 2)
     groups = keras_fast.layer_groups(model)
     head = {layer.name for layer in groups[-1]}
-    assert {"hidden", "scores"} <= head
+    assert "scores" in head
     trained = {id(v) for v in model.trainable_variables}
     assert not any(id(v) in trained for v in bert.weights)
     keras_fast.unfreeze(model)

@@ -1,0 +1,111 @@
+"""Points in images, on a small network."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_fast
+from keras_fast.models import point_regressor
+
+SIZE = 32
+
+
+def backbone():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Rescaling(1 / 127.5, -1),
+            keras.layers.Conv2D(8, 3, strides=2, padding="same"),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.ReLU(),
+            keras.layers.Conv2D(16, 3, strides=2, padding="same"),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.ReLU(),
+            keras.layers.Conv2D(16, 3, strides=2, padding="same"),
+        ]
+    )
+
+
+def spots(number, size=SIZE):
+    """A bright spot each, and where it is."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(4, size - 5, (number, 1, 2)).astype("float32")
+    y, x = np.mgrid[:size, :size]
+    away = (x - points[..., :1]) ** 2 + (y - points[..., 1:]) ** 2
+    images = 255 * np.exp(-away / 8)
+    return np.repeat(images[..., None], 3, axis=-1), points
+
+
+@pytest.mark.parametrize("units", ["pixels", "relative"])
+def test_starts_in_the_middle_at_any_size(units):
+    model = point_regressor(
+        backbone(), 2, input_shape=(SIZE, SIZE, 3), units=units
+    )
+    for height, width in ((32, 32), (16, 64)):
+        found = model.predict(np.zeros((1, height, width, 3)), verbose=0)
+        middle = [(width - 1) / 2, (height - 1) / 2]
+        expected = middle if units == "pixels" else [0, 0]
+        np.testing.assert_allclose(found, [[expected] * 2], atol=1e-4)
+
+
+def test_learns_where_a_spot_is_and_finds_it_in_larger_images(tmp_path):
+    images, points = spots(256)
+    model = point_regressor(backbone(), 1, input_shape=(SIZE, SIZE, 3))
+    keras_fast.unfreeze(model)
+    model.compile(keras.optimizers.Adam(), "mae")
+    # Those that are not there have no say.
+    wrong = points.copy()
+    wrong[::4] = 1000
+    weights = np.ones((256, 1))
+    weights[::4] = 0
+    model.fit(
+        images,
+        wrong,
+        sample_weight=weights,
+        epochs=25,
+        callbacks=[keras_fast.callbacks.OneCycle(0.02)],
+        verbose=0,
+    )
+    found = model.predict(images, verbose=0)
+    constant = np.abs(points - points.mean(axis=0)).mean()
+    assert np.abs(found - points).mean() < 0.25 * constant
+    larger, there = spots(64, 64)
+    found = model.predict(larger, verbose=0)
+    constant = np.abs(there - there.mean(axis=0)).mean()
+    assert np.abs(found - there).mean() < 0.5 * constant
+    model.save(tmp_path / "points.keras")
+    again = keras.saving.load_model(tmp_path / "points.keras")
+    np.testing.assert_allclose(again.predict(larger, verbose=0), found)
+
+
+def test_its_groups_head_and_recipe():
+    images, points = spots(32)
+    model = point_regressor(backbone(), 1, input_shape=(SIZE, SIZE, 3))
+    body, head = keras_fast.split_head(model)
+    assert [layer.name for layer in head.layers if layer.weights] == [
+        "points_bn",
+        "point_maps",
+    ]
+    np.testing.assert_allclose(
+        head.predict(body.predict(images, verbose=0), verbose=0),
+        model.predict(images, verbose=0),
+        atol=1e-4,
+    )
+    model.compile("adam", "mae")
+    history = keras_fast.fine_tune(
+        model, images, points, epochs=1, head_epochs=2, verbose=0
+    )
+    assert history.head is not None
+
+
+def test_float32_under_mixed_precision_and_what_it_refuses():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = point_regressor(backbone(), 3, input_shape=(SIZE, SIZE, 3))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.output.dtype == "float32"
+    assert model.output_shape == (None, 3, 2)
+    with pytest.raises(ValueError, match="`units` must be"):
+        point_regressor(backbone(), 3, units="metres")
