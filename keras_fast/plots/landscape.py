@@ -59,5 +59,6 @@ def plot_landscape(losses: ArrayLike, steps: ArrayLike) -> np.ndarray:
     heights = np.log10(values) if logarithmic else values
     solid.plot_surface(second, first, heights, cmap=MAP, rstride=1, cstride=1)
     solid.set(xlabel="second direction", ylabel="first direction")
+    solid.set_box_aspect(None, zoom=0.8)  # or the label is cut off
     solid.set_zlabel("log10 of the loss" if logarithmic else "loss")
     return np.array([flat, solid])

@@ -159,9 +159,9 @@ def _colour(number: int) -> str:
 
 
 def _draw_points(ax: Axes, points: np.ndarray) -> None:
-    size = 30 if len(points) < 20 else 8
+    size, edge = (30, 0.5) if len(points) < 20 else (6, 0)
     ax.scatter(
-        *points.T, s=size, color=COLORS[4], edgecolor="black", linewidth=0.5
+        *points.T, s=size, color=COLORS[4], edgecolor="black", linewidth=edge
     )
 
 

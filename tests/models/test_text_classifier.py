@@ -77,7 +77,7 @@ def test_it_starts_frozen_and_is_unfrozen_group_by_group():
         [layer.name for layer in group]
         for group in keras_fast.layer_groups(model)
     ]
-    head = ["hidden_bn", "hidden", "scores_bn", "scores"]
+    head = ["scores_bn", "scores"]
     assert names == [["embedding"], ["lstm_1"], ["lstm_2"], head]
     before = model.get_layer("text_encoder").get_weights()
     history = keras_fast.gradual_unfreeze(
