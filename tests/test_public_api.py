@@ -63,6 +63,7 @@ PUBLIC = {
         "Recorder",
         "ResumableCheckpoint",
         "SGDR",
+        "SampleImages",
         "SampleText",
         "SlantedTriangular",
         "SnapshotEnsemble",
@@ -117,7 +118,9 @@ PUBLIC = {
     ],
     "keras_fast.metrics": ["Perplexity"],
     "keras_fast.models": [
+        "GAN",
         "collaborative_filter",
+        "critic",
         "efficientnet_lite0",
         "image_classifier",
         "language_model",
