@@ -170,7 +170,8 @@ class SampleImages(keras.callbacks.Callback):
                 "width, channels). Pass inputs `x` of such a model. "
                 f"Received: model={model.name} with outputs of shape {shapes}"
             )
-        return keras.ops.convert_to_numpy(made)
+        images: Any = keras.ops.convert_to_numpy(made)
+        return images
 
 
 def _display() -> Any:

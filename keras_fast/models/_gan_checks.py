@@ -36,7 +36,7 @@ def built_part(name: str, part: Any) -> keras.Model:
 
 def check_scores(critic: keras.Model, shapes: list[Any]) -> None:
     """Refuse an output that is neither one score each nor a map of them."""
-    shape = tuple(shapes[0]) if len(shapes) == 1 else ()
+    shape: tuple[Any, ...] = tuple(shapes[0]) if len(shapes) == 1 else ()
     if len(shape) != 1 and (len(shape) not in (2, 4) or shape[-1] != 1):
         raise ValueError(
             "`critic` must give each sample one score, (batch, 1), or a map of "

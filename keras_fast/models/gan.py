@@ -159,9 +159,10 @@ class GAN(keras.Model):
         critic, generator, state = self._adversarial(y, y_pred, sample_weight)
         made = generator
         if self._compile_loss is not None or self.losses:
-            made = generator + super().compute_loss(
+            others: Any = super().compute_loss(
                 x, y, y_pred, sample_weight, training
             )
+            made = generator + others
         size = ops.shape(y_pred)[0]
         self._critic_metric.update_state(critic, sample_weight=size)
         self._generator_metric.update_state(made, sample_weight=size)
@@ -231,8 +232,8 @@ class GAN(keras.Model):
         if self.switch != "adaptive":
             self._turn.assign((self._turn.value + 1) % sum(self.switch))
             return
-        is_ahead = ops.where(is_generators, generator, critic) < ADAPTIVE_LOSS
-        others = ops.logical_xor(is_generators, is_ahead)
+        loss: Any = ops.where(is_generators, generator, critic)
+        others = ops.logical_xor(is_generators, loss < ADAPTIVE_LOSS)
         self._turn.assign(ops.cast(others, "int32"))
 
 
