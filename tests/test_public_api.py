@@ -39,6 +39,7 @@ PUBLIC = {
         "layer_groups",
         "layer_multipliers",
         "layers",
+        "losses",
         "lr_find",
         "lsuv_init",
         "metrics",
@@ -75,6 +76,7 @@ PUBLIC = {
         "TextBatches",
         "TextStream",
         "WordVectors",
+        "crappify",
         "load_images",
         "mix",
         "show_batch",
@@ -116,6 +118,7 @@ PUBLIC = {
         "SoftArgmax",
         "WeightDropLSTM",
     ],
+    "keras_fast.losses": ["FeatureLoss"],
     "keras_fast.metrics": ["Perplexity"],
     "keras_fast.models": [
         "GAN",
