@@ -31,8 +31,8 @@ class FeatureLoss(keras.losses.Loss):
     Args:
         network: A functional model, such as a `keras.applications` network
             with `include_top=False`. It gets the images as they are: where it
-            needs another range, put a layer before it,
-            `keras.Sequential([keras.layers.Rescaling(255), network])`.
+            needs another range, put a layer before it whose name it has not,
+            such as `keras.layers.Rescaling(255, name="to_255")`.
             Training does not change it.
         layers: Names of its layers to compare the outputs of; None for the
             last features of each resolution, in images of any size.
@@ -109,7 +109,8 @@ class FeatureLoss(keras.losses.Loss):
         total = total / len(pairs)
         if self._pixel_loss is None:
             return total
-        measure = getattr(self._pixel_loss, "call", self._pixel_loss)
+        pixel: Any = self._pixel_loss
+        measure = getattr(pixel, "call", pixel)
         return total + _by_sample(measure(y_true, y_pred))
 
     def get_config(self) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class FeatureLoss(keras.losses.Loss):
         # Stateless and without a gradient for the weights: the network stays
         # as it is even where it is part of the model that trains.
         model = self._features
-        maps, _ = model.stateless_call(
+        maps, *_ = model.stateless_call(
             [ops.stop_gradient(v.value) for v in model.trainable_variables],
             [v.value for v in model.non_trainable_variables],
             images,
@@ -207,7 +208,14 @@ def _features(network: Any, layers: list[str] | None) -> keras.Model:
             "channels). Pass it without its head, or name such `layers`. "
             f"Received: network={network.name}, layers={layers}"
         )
-    return keras.Model(inputs, found)
+    try:
+        return keras.Model(inputs, found)
+    except ValueError as error:
+        raise ValueError(
+            "`network` must have layers of different names, also in models "
+            "within it. Name yours, `Rescaling(255, name='to_255')`. "
+            f"Received: network={network.name} ({error})"
+        ) from error
 
 
 def _by_sample(values: Any) -> Any:

@@ -163,23 +163,26 @@ class GAN(keras.Model):
                 x, y, y_pred, sample_weight, training
             )
             made = generator + others
+        loss: Any = critic + made
         size = ops.shape(y_pred)[0]
         self._critic_metric.update_state(critic, sample_weight=size)
         self._generator_metric.update_state(made, sample_weight=size)
         if not training:
-            return critic + made
+            return loss
         held = self.critic.non_trainable_variables
         for variable, value in zip(held, state, strict=True):
             variable.assign(value)
         if self.switch == "both":
-            return critic + made
+            return loss
         of_generator = self._is_generators_turn()
         self._next_turn(critic, generator, of_generator)
         # Not a product: PyTorch would keep the turn itself for the gradient,
         # which changes before that.
-        critic = ops.where(of_generator, ops.stop_gradient(critic), critic)
-        made = ops.where(of_generator, made, ops.stop_gradient(made))
-        return critic + made
+        turns: list[Any] = [
+            ops.where(of_generator, ops.stop_gradient(critic), critic),
+            ops.where(of_generator, made, ops.stop_gradient(made)),
+        ]
+        return turns[0] + turns[1]
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -146,7 +146,11 @@ def test_networks_that_do_not_fit_are_refused():
     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
     layers = [keras.Input((None, None, 3)), *network().layers, *head]
     classifier = keras.Sequential(layers, name="judge")
+    twice = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.ReLU(name="relu"), EYES]
+    )
     for given, message in [
+        ({"network": twice}, "must have layers of different names.*relu"),
         ({"network": abs}, "`network` must be a Keras model"),
         ({"network": dense}, r"must be a functional model .*\[\(None, 4\)\]"),
         ({"network": classifier}, "must give feature maps.*network=judge"),
