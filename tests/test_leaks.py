@@ -8,6 +8,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import keras
+import numpy as np
 import psutil
 import pytest
 from helpers import BACKEND, adam, data, fit, mlp
@@ -143,6 +145,27 @@ def sampled():
     return callbacks.SampleText(lambda *args, seed: args[0], [[1]], write=list)
 
 
+@cache
+def painter():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(12),
+            keras.layers.Reshape((2, 2, 3)),
+        ]
+    )
+    model.compile(adam(), "mse", jit_compile=BACKEND == "jax")
+    return model
+
+
+def draw_images():
+    x, _ = data(2)
+    images = np.zeros((len(x), 2, 2, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        samples = callbacks.SampleImages(x[:2], folder)
+        fit(painter(), x, images, samples, epochs=1)
+
+
 CALLS = {
     "CycleStopping": stop_at_a_cycle,
     "lr_find": sweep,
@@ -157,6 +180,7 @@ CALLS = {
     "ParamScheduler": fit_with(lambda: callbacks.ParamScheduler(momentum=abs)),
     "Recorder": fit_with(callbacks.Recorder),
     "SGDR": fit_with(lambda: callbacks.SGDR(0.01)),
+    "SampleImages": draw_images,
     "SampleText": fit_with(sampled),
     "SlantedTriangular": fit_with(lambda: callbacks.SlantedTriangular(0.01)),
     "ResumableCheckpoint": fit_in_a_folder(

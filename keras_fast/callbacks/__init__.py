@@ -8,6 +8,7 @@ from keras_fast.callbacks.one_cycle import OneCycle
 from keras_fast.callbacks.param_scheduler import ParamScheduler
 from keras_fast.callbacks.recorder import Recorder
 from keras_fast.callbacks.resumable_checkpoint import ResumableCheckpoint
+from keras_fast.callbacks.sample_images import SampleImages
 from keras_fast.callbacks.sample_text import SampleText
 from keras_fast.callbacks.sgdr import SGDR
 from keras_fast.callbacks.slanted_triangular import SlantedTriangular
@@ -24,6 +25,7 @@ __all__ = [
     "Recorder",
     "ResumableCheckpoint",
     "SGDR",
+    "SampleImages",
     "SampleText",
     "SlantedTriangular",
     "SnapshotEnsemble",

@@ -2,6 +2,7 @@
 
 from keras_fast.data.images.aug_transforms import AugTransforms
 from keras_fast.data.images.batch_plot import show_batch
+from keras_fast.data.images.damage import crappify
 from keras_fast.data.images.loading import load_images
 from keras_fast.data.images.mixing import mix
 from keras_fast.data.images.verification import verify_images
@@ -16,6 +17,7 @@ __all__ = [
     "TextBatches",
     "TextStream",
     "WordVectors",
+    "crappify",
     "load_images",
     "mix",
     "show_batch",

@@ -1,6 +1,8 @@
 """Which model for this task? Functions that build a `keras.Model`."""
 
+from keras_fast.models.gan import GAN
 from keras_fast.models.images.classifier import image_classifier
+from keras_fast.models.images.critic import critic
 from keras_fast.models.images.lite0 import efficientnet_lite0
 from keras_fast.models.images.point_regressor import point_regressor
 from keras_fast.models.images.unet import unet
@@ -11,7 +13,9 @@ from keras_fast.models.text.classifier import text_classifier
 from keras_fast.models.text.vocabularies import match_embeddings
 
 __all__ = [
+    "GAN",
     "collaborative_filter",
+    "critic",
     "efficientnet_lite0",
     "image_classifier",
     "language_model",

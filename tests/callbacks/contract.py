@@ -51,8 +51,13 @@ MAKE = {
 }
 NO_SCHEDULES = {"Recorder", "ResumableCheckpoint", "SampleText"}
 SCHEDULERS = sorted(set(MAKE) - NO_SCHEDULES)
-# They do not train alone, or do more than train.
-OTHERS = {"CycleStopping", "SnapshotEnsemble", "WeightAveraging"}
+# They do not train alone, do more than train, or need a model of images.
+OTHERS = {
+    "CycleStopping",
+    "SampleImages",
+    "SnapshotEnsemble",
+    "WeightAveraging",
+}
 every_callback = pytest.mark.parametrize("name", sorted(MAKE))
 every_scheduler = pytest.mark.parametrize("name", SCHEDULERS)
 

@@ -1,0 +1,115 @@
+"""Can these networks, turns and this optimizer make a GAN?"""
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast._checks import several, whole
+from keras_fast._keras.live import own
+from keras_fast._keras.unwrap import chain
+
+__all__ = [
+    "built_part",
+    "check_scores",
+    "refuse_penalties",
+    "turns",
+    "warn_of_momentum",
+]
+
+
+def built_part(name: str, part: Any) -> keras.Model:
+    """A model that has its weights."""
+    if not isinstance(part, keras.Model):
+        raise TypeError(
+            f"`{name}` must be a Keras model. Pass the model. "
+            f"Received: {name}={part!r}"
+        )
+    if not part.built:
+        raise ValueError(
+            f"`{name}` must be built. Give it an Input. "
+            f"Received: {name}={part.name} (not built)"
+        )
+    return part
+
+
+def check_scores(critic: keras.Model, shapes: list[Any]) -> None:
+    """Refuse an output that is neither one score each nor a map of them."""
+    shape: tuple[Any, ...] = tuple(shapes[0]) if len(shapes) == 1 else ()
+    if len(shape) != 1 and (len(shape) not in (2, 4) or shape[-1] != 1):
+        raise ValueError(
+            "`critic` must give each sample one score, (batch, 1), or a map of "
+            "scores, (batch, height, width, 1). End it with `Flatten()` and "
+            f"`Dense(1)`. Received: critic={critic.name} with outputs of shape "
+            f"{[tuple(x) for x in shapes]}"
+        )
+    if _ends_in_sigmoid(critic):
+        raise ValueError(
+            "`critic` must give logits. Leave out the sigmoid at its end, "
+            "which is part of the loss. "
+            f"Received: critic={critic.name} with activation='sigmoid'"
+        )
+
+
+def _ends_in_sigmoid(critic: keras.Model) -> bool:
+    last: Any = critic.layers[-1] if critic.layers else None
+    sigmoid = keras.activations.sigmoid
+    return getattr(last, "activation", None) is sigmoid
+
+
+def turns(switch: Any) -> Any:
+    """As `GAN` keeps them."""
+    if isinstance(switch, str):
+        if switch in ("both", "adaptive"):
+            return switch
+    elif len(pair := several("switch", switch)) == 2:
+        return tuple(whole("switch", number) for number in pair)
+    raise ValueError(
+        "`switch` must be 'both', 'adaptive' or a pair (n_critic, "
+        "n_generator). Pass (5, 1) for five steps of the critic before each "
+        f"of the generator. Received: switch={switch!r}"
+    )
+
+
+def refuse_penalties(generator: keras.Model, critic: keras.Model) -> None:
+    """They would move a part while it rests."""
+    for name, part in (("generator", generator), ("critic", critic)):
+        if part.losses:
+            raise ValueError(
+                f"`{name}` must have no regularizers where parts take turns: "
+                "they would move it while it rests. Leave them out, or take "
+                f"switch='both'. Received: {name}={part.name} with "
+                f"{len(part.losses)} penalties"
+            )
+
+
+def warn_of_momentum(optimizer: Any, *, rests: bool) -> None:
+    """Say why, and of weight decay where a part rests."""
+    leaf: Any = chain(optimizer)[-1]
+    why = (
+        "The gradient of a part that rests is zero, so {} alone moves it"
+        if rests
+        else "It goes on where the other part was, which has moved since, and "
+        "what is generated may collapse into one kind"
+    )
+    for each in getattr(leaf, "optimizers", [leaf]):
+        kind = type(each).__name__
+        momentum = np.nan_to_num(own(each, "momentum"))
+        decay = np.nan_to_num(own(each, "weight_decay"))
+        if momentum:
+            name = "beta_1" if hasattr(each, "beta_1") else "momentum"
+            warnings.warn(
+                f"A GAN should train without momentum. {why.format('momentum')}"
+                f". Pass `{name}=0`. Received: optimizer={kind} with "
+                f"{name}={momentum:g}",
+                stacklevel=3,
+            )
+        if decay and rests:
+            warnings.warn(
+                "A GAN whose parts take turns should train without weight "
+                f"decay. {why.format('decay')}. Leave it out, or take "
+                f"switch='both'. Received: optimizer={kind} with "
+                f"weight_decay={decay:g}",
+                stacklevel=3,
+            )
