@@ -178,11 +178,9 @@ class GAN(keras.Model):
         self._next_turn(critic, generator, of_generator)
         # Not a product: PyTorch would keep the turn itself for the gradient,
         # which changes before that.
-        turns: list[Any] = [
-            ops.where(of_generator, ops.stop_gradient(critic), critic),
-            ops.where(of_generator, made, ops.stop_gradient(made)),
-        ]
-        return turns[0] + turns[1]
+        critic = ops.where(of_generator, ops.stop_gradient(critic), critic)
+        made = ops.where(of_generator, made, ops.stop_gradient(made))
+        return ops.add(critic, made)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
