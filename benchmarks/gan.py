@@ -12,6 +12,7 @@ step against a loop of two steps by hand, compiled too. Goal: at most 1.
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import _measure as measure
 import keras
@@ -60,7 +61,7 @@ def by_hand(gan):
     parts = critic, generator
     for optimizer, part in zip(optimizers, parts, strict=True):
         optimizer.build(part.trainable_variables)
-    crossentropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    crossentropy: Any = keras.losses.BinaryCrossentropy(from_logits=True)
 
     def loss(scores, wanted):
         return crossentropy(tf.fill(tf.shape(scores), wanted), scores)
@@ -72,7 +73,7 @@ def by_hand(gan):
             of_real = loss(critic(real, training=True), 1.0)
             of_fake = loss(critic(fake, training=True), 0.0)
             critics = (of_real + of_fake) / 2
-        variables = critic.trainable_variables
+        variables: Any = critic.trainable_variables
         optimizers[0].apply(tape.gradient(critics, variables), variables)
         with tf.GradientTape() as tape:
             fake = generator(noise, training=True)
