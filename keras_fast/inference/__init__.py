@@ -15,11 +15,11 @@ from keras_fast.inference.importance import (
     FeatureImportance,
     feature_importance,
 )
-from keras_fast.inference.label_report import LabelReport, label_report
-from keras_fast.inference.loss_landscape import LossLandscape, loss_landscape
+from keras_fast.inference.landscape import LossLandscape, loss_landscape
 from keras_fast.inference.losses import TopLosses, top_losses
 from keras_fast.inference.results import show_results
 from keras_fast.inference.text_heatmaps import TextHeatmap, text_heatmap
+from keras_fast.inference.thresholds import LabelReport, label_report
 from keras_fast.inference.views import corners_and_flips, dihedral, flips
 
 __all__ = [
