@@ -314,12 +314,14 @@ def test_self_attention_starts_as_nothing_and_looks_everywhere():
 @pytest.mark.once
 def test_a_backbone_without_a_level_is_enlarged_twice():
     base = keras.Sequential(
-        [keras.Input((None, None, 3)), layers.Conv2D(64, 4, strides=4)]
+        [keras.Input((None, None, 3)), layers.Conv2D(320, 4, strides=4)]
     )
     model = models.unet(base, 2)
     names = {layer.name for layer in model.layers}
     assert {"level1_enlarge", "level0_enlarge"} <= names
     assert "level1_join" not in names
+    widths = [model.get_layer(f"level{n}_conv2").filters for n in (2, 1, 0)]
+    assert widths == [40, 20, 16]  # an eighth, half of that, the least
     assert model(PIXELS[:1, :, :, :3]).shape == (1, 101, 127, 2)
 
 

@@ -142,8 +142,8 @@ def _decoded(
     for level in reversed(range(deepest)):
         name = f"level{level}"
         skip = features.get(level)
-        channels = 2 * x.shape[-1] if skip is None else skip.shape[-1]
-        filters = _filters(channels // 8)
+        wide = x.shape[-1] // 2 if skip is None else skip.shape[-1] // 8
+        filters = _filters(wide)
         x = _enlarged(x, filters, name)
         joined = [] if skip is None else [_normalized(skip, name)]
         if level == 0:
