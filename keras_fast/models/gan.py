@@ -169,9 +169,7 @@ class GAN(keras.Model):
         self._generator_metric.update_state(made, sample_weight=size)
         if not training:
             return loss
-        held = self.critic.non_trainable_variables
-        for variable, value in zip(held, state, strict=True):
-            variable.assign(value)
+        self._keep(state)
         if self.switch == "both":
             return loss
         of_generator = self._is_generators_turn()
@@ -221,6 +219,12 @@ class GAN(keras.Model):
 
         critics = (loss(of_real, True) + loss(of_fake, False)) / 2
         return critics, loss(of_made, True), state
+
+    def _keep(self, state: Any) -> None:
+        """What the critic's layers hold besides what trains."""
+        held = self.critic.non_trainable_variables
+        for variable, value in zip(held, state, strict=True):
+            variable.assign(value)
 
     def _is_generators_turn(self) -> Any:
         turn: Any = self._turn.value
