@@ -76,8 +76,8 @@ class SoftArgmax(keras.layers.Layer):
         scores, right, down = (ops.reshape(part, flat) for part in parts)
         shares: Any = ops.softmax(scores, axis=1)
         # The middles of the places, row by row.
-        x = ops.tile(ops.arange(width, dtype="float32") + 0.5, [height])
-        y = ops.repeat(ops.arange(height, dtype="float32") + 0.5, width)
+        x = ops.tile(_middles(width), [height])
+        y = ops.repeat(_middles(height), width)
         points = [
             self._scaled(
                 ops.sum(shares * (middle[:, None] + offset), axis=1), size
@@ -101,3 +101,8 @@ class SoftArgmax(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = {"num_points": self.num_points, "stride": self.stride}
         return {**super().get_config(), **config}
+
+
+def _middles(number: Any) -> Any:
+    places: Any = ops.arange(number, dtype="float32")
+    return places + 0.5
