@@ -68,6 +68,7 @@ CALLS = [
         {"path": NO_PATHS, "save_freq": ("batch", 0, -1, 1.5, True, None)},
     ),
     (callbacks.SGDR, {"max_lr": 1.0}, NO_CYCLES),
+    (callbacks.SampleImages, {"x": [[1.0]]}, {"every": NO_COUNTS}),
     (
         callbacks.SampleText,
         {"generate": len, "prompts": [[1]]},
