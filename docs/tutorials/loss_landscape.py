@@ -94,6 +94,7 @@ figure, ax = plt.subplots(figsize=(7, 4))
 for (name, model), marker in zip(networks.items(), "os^", strict=True):
     ax.plot(deviations(model), marker=marker, label=name)
 ax.set(yscale="log", xlabel="convolution", ylabel="standard deviation")
+ax.set_xticks(range(0, DEPTH + 1, 3))
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
@@ -124,7 +125,7 @@ for name, model in connected.items():
 #
 # ## The landscape
 #
-# A loss is a function of all weights, here of 43,000. `loss_landscape` walks
+# A loss is a function of all weights, here of 42,000. `loss_landscape` walks
 # from the weights that training has found along two random directions, and
 # computes the loss at each of 21 by 21 places. Each filter of a direction is as
 # long as the filter of the network, so that pictures of different networks can
@@ -149,7 +150,7 @@ for name, landscape in {"plain": plain, "residual": residual}.items():
 #   weights decide whether it learns. `lsuv_init` is one line, before `fit()`.
 # - With normalization or shortcuts nothing of this is needed, and almost every
 #   network has them.
-# - The pictures show two directions of 43,000. A smooth one does not say that a
+# - The pictures show two directions of 42,000. A smooth one does not say that a
 #   network generalizes well, and a rough one does not say that it can't be
 #   trained: the optimizer never goes in random directions.
 # - Five epochs on 1,400 small digits are a toy.

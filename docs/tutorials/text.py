@@ -196,8 +196,8 @@ ax.minorticks_off()
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# With 100 labels the language model is worth as much as five times the labels
-# are to the same network. With 2,000 it is level with the linear model, and
+# With 100 labels the language model is ahead of what the same network, having
+# read nothing, makes of 500. With 2,000 it is level with the linear model, and
 # the two together are still better than either: they make different mistakes.
 #
 # ## What to do with your texts

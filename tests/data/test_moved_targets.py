@@ -146,9 +146,7 @@ def test_one_image_without_a_batch():
     assert found["labels"] == 3
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="once is enough"
-)
+@pytest.mark.once
 def test_in_a_pipeline_with_images_of_any_size():
     import tensorflow as tf
 
