@@ -1,4 +1,4 @@
-"""What does a layer give while its model runs, and how is it made to give another?"""
+"""What does a layer give while its model runs, and can it give another?"""
 
 import contextlib
 from collections.abc import Iterator
