@@ -5,7 +5,7 @@ import importlib
 from conftest import SITE
 from mkdocstrings import Inventory
 
-ROOMS = ["callbacks", "data", "inference", "layers"]
+ROOMS = ["callbacks", "data", "inference", "layers", "losses"]
 ROOMS += ["metrics", "models", "optimizers", "schedules"]
 MODULES = ["keras_fast", *(f"keras_fast.{room}" for room in ROOMS)]
 
