@@ -106,7 +106,9 @@ print(f"perplexity {np.exp(lm.evaluate(unseen, verbose=0)):.0f}")
 # prints such samples after each epoch.
 
 # %%
-generator = inference.TextGenerator(lm, temperature=0.7, exclude=[PAD, UNKNOWN])
+generator = inference.TextGenerator(
+    lm, temperature=0.7, exclude=[PAD, UNKNOWN], stop=BEGIN
+)
 for ids in generator.generate([[BEGIN]] * 3, num_tokens=30, seed=0):
     print("-", re.sub(r" (\W)", r"\1", tokenizer.decode(ids)))
 

@@ -155,6 +155,7 @@ def text_heatmap(
         )
     inputs, array = _inputs(model, ids, whole("pad", pad, 0))
     source = embedding_layer(model, layer)
+    _check_known(array, getattr(source, "input_dim", None))
     names = _names(array, tokens, pad)
     wanted = wanted_classes(class_index, len(array))
     parts = []
@@ -220,10 +221,20 @@ def _inputs(model: Any, ids: Any, pad: int) -> tuple[Any, np.ndarray]:
         )
     shape = keras.tree.map_structure(np.shape, inputs)
     raise ValueError(
-        "`ids` must be (n, length), or lists of ids. Pass one text as [text]; "
-        "to a model with several inputs a dict with `token_ids`. Received: "
+        "`ids` must be (n, length), or lists of ids. Put strings through your "
+        "tokenizer first; pass one text as [ids]; to a model with several "
+        "inputs a dict with `token_ids`. Received: "
         f"ids of shape {shape}"
     )
+
+
+def _check_known(ids: np.ndarray, num_tokens: int | None) -> None:
+    if num_tokens is not None and not 0 <= ids.min() <= ids.max() < num_tokens:
+        raise ValueError(
+            f"`ids` must be from 0 to {num_tokens - 1}, those of the tokens "
+            "that the model knows. Use its tokenizer. "
+            f"Received: ids from {ids.min()} to {ids.max()}"
+        )
 
 
 def _padded(model: Any, texts: Any, pad: int) -> np.ndarray:

@@ -30,7 +30,8 @@ class Perplexity(keras.metrics.Metric):
 
     Args:
         from_logits: Whether outputs are logits, as those of
-            `keras_fast.models.language_model`, or probabilities.
+            `keras_fast.models.language_model`, or probabilities. Outputs
+            below 0 are no probabilities, and make it NaN.
         ignore_class: The id of tokens that do not count as labels, such as
             that of padding; None if all count.
         name: Name of the metric.
@@ -107,6 +108,8 @@ class Perplexity(keras.metrics.Metric):
         )
         # A label that is no class has no probability. JAX would make it 1.
         known = ops.logical_and(y_true >= 0, y_true < y_pred.shape[-1])
+        if not self.from_logits:
+            known = ops.logical_and(known, ops.min(y_pred, axis=-1) >= 0)
         losses = ops.where(known, losses, float("nan"))
         share: Any = ops.ones_like(losses)
         for weight in weights:

@@ -198,6 +198,19 @@ TEXTS = [[1, 2], [3, 0]]
             "0. Received: y=['good', None]",
         ),
         (
+            {"pad": 9, "y": [1.0, float("nan")]},
+            ValueError,
+            "`y` must have no missing value. Leave those texts out. "
+            "Received: y[1]=nan",
+        ),
+        (
+            {"texts": [[5]], "tokenizer": lambda text: [text]},
+            TypeError,
+            "`tokenizer` must return one flat list of whole numbers, the ids "
+            "of the tokens of a text. Look its tokens up in a vocabulary. "
+            "Received: tokenizer(texts[0])=[[5]]",
+        ),
+        (
             {"pad": 2**31},
             ValueError,
             "`pad` must be an id, from 0 to 2147483647. Pass one that no text "
@@ -246,3 +259,32 @@ def test_bad_arguments(arguments, error, message):
     with pytest.raises(error) as caught:
         TextBatches(**{"texts": TEXTS, **arguments})
     assert str(caught.value) == message
+
+
+def test_a_tokenizer_that_fails_names_the_text():
+    with pytest.raises(AttributeError) as caught:
+        TextBatches(
+            ["a b", None], tokenizer=lambda text: [*map(ord, text.strip())]
+        )
+    assert caught.value.__notes__ == [
+        "`tokenizer` raised this for texts[1]=None"
+    ]
+
+
+def test_a_tokenizer_in_the_form_of_hugging_faces():
+    class Encoding:
+        ids = (1, 2)
+
+    class Tokenizer:
+        def encode(self, text):
+            return Encoding()
+
+    tokenizer = Tokenizer()
+    with pytest.raises(TypeError, match=r"Pass `lambda text: tokenizer\.enc"):
+        TextBatches(["good"], tokenizer=tokenizer)
+    with pytest.raises(TypeError, match=r"Return its `\.ids`"):
+        TextBatches(["good"], tokenizer=tokenizer.encode)
+    made = TextBatches(
+        ["good"], tokenizer=lambda text: tokenizer.encode(text).ids
+    )
+    assert made[0][0][0, :2].tolist() == [1, 2]

@@ -234,8 +234,8 @@ IDS = (
     "with `tokenizer`, a function from a text to its ids. Received: "
 )
 TOKENIZER = (
-    "`tokenizer` must return whole numbers, the ids of the tokens of a text. "
-    "Look its tokens up in a vocabulary. Received: "
+    "`tokenizer` must return one flat list of whole numbers, the ids of the "
+    "tokens of a text. Look its tokens up in a vocabulary. Received: "
 )
 RANGE = (
     "`texts` must have ids from 0 to 2147483647. Give each word that is "

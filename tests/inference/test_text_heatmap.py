@@ -220,6 +220,7 @@ def no_embedding():
         (bag, [[1], 2], {}, r"`ids` must be \(n, length\).*shape \(2,\)"),
         (bag, {"ids": IDS}, {}, "a dict with `token_ids`"),
         (bag, [["a", "b"]], {}, "`ids` must be whole numbers"),
+        (bag, IDS + 100, {}, "those of the tokens that the model knows"),
         (bag, IDS * 0.5, {}, "`ids` must be whole numbers"),
         (bag, IDS, {"tokens": ["", "a", "b"]}, "one for the id 3"),
         (bag, IDS, {"class_index": 3}, "`class_index` must be from 0 to 2"),

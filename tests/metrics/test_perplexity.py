@@ -164,6 +164,12 @@ def test_a_label_that_is_no_word_is_not_certain():
         assert np.isnan(float(metric.result()))
 
 
+def test_logits_are_no_probabilities():
+    metric = Perplexity()
+    metric.update_state([[0, 1]], [[[0.5, 0.5], [-1.0, 2.0]]])
+    assert np.isnan(float(metric.result()))
+
+
 def test_the_config_comes_back():
     metric = Perplexity(True, 0, name="ppl")
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))

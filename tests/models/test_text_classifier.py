@@ -185,6 +185,8 @@ def test_what_is_no_encoder_of_sequences():
             text_classifier(encoder, 2)
     with pytest.raises(TypeError, match="Received: encoder='bert'"):
         text_classifier("bert", 2)
+    with pytest.raises(ValueError, match=r"Pass `text_encoder\(language_m"):
+        text_classifier(language_model(9, **SIZES), 2)
 
 
 @pytest.mark.parametrize(

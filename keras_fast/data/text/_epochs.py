@@ -60,10 +60,10 @@ class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
         return plan
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        if not 0 <= index < self.num_batches:
+        if not 0 <= index < len(self):
             raise IndexError(
                 "`index` must be that of a batch. Pass one from 0 to "
-                f"{self.num_batches - 1}. Received: index={index}"
+                f"{len(self) - 1}. Received: index={index}"
             )
         return self._batch(self._plan, index)
 

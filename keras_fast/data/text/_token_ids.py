@@ -94,6 +94,12 @@ def _with_offsets(texts: Any, tokenizer: Any, offsets: Any) -> TokenIds:
 
 
 def _joined(texts: Any, tokenizer: Any) -> TokenIds:
+    if hasattr(tokenizer, "encode") and not callable(tokenizer):
+        raise TypeError(
+            "`tokenizer` must be a function from a text to its ids. Pass "
+            "`lambda text: tokenizer.encode(text).ids`. "
+            f"Received: tokenizer={shown(tokenizer)}"
+        )
     if tokenizer is not None:
         function("tokenizer", tokenizer)
     rows = [
@@ -107,7 +113,11 @@ def _joined(texts: Any, tokenizer: Any) -> TokenIds:
 
 def _row(text: Any, i: int, tokenizer: Any) -> np.ndarray:
     """The ids of one text."""
-    ids = text if tokenizer is None else tokenizer(text)
+    try:
+        ids = text if tokenizer is None else tokenizer(text)
+    except Exception as error:
+        error.add_note(f"`tokenizer` raised this for texts[{i}]={shown(text)}")
+        raise
     if isinstance(ids, str | bytes):
         _refuse_ids(ids, i, tokenizer)
     try:
@@ -122,9 +132,12 @@ def _row(text: Any, i: int, tokenizer: Any) -> np.ndarray:
 
 def _refuse_ids(ids: Any, i: int, tokenizer: Any) -> NoReturn:
     if tokenizer is not None:
+        hint = "Look its tokens up in a vocabulary."
+        if hasattr(ids, "ids"):
+            hint = "Return its `.ids`."
         raise TypeError(
-            "`tokenizer` must return whole numbers, the ids of the tokens of "
-            "a text. Look its tokens up in a vocabulary. "
+            "`tokenizer` must return one flat list of whole numbers, the ids "
+            f"of the tokens of a text. {hint} "
             f"Received: tokenizer(texts[{i}])={shown(ids)}"
         )
     raise TypeError(

@@ -33,7 +33,8 @@ class TextBatches(EpochDataset[Batches]):
     With `shuffle=False` the texts keep their order, and so do predictions:
     row `i` of `model.predict(TextBatches(texts))` is that of `texts[i]`. When
     shuffled, it is that of `texts[batches.order[i]]`; read `order` before the
-    pass. An empty text becomes a row of padding.
+    pass. An empty text becomes a row of padding, of which a model may be sure
+    without a reason: leave such texts out.
 
     Batch `i` depends on `seed`, `epoch` and `i` alone. `epoch` counts all
     passes, those of `evaluate()` and `lr_find` too. To continue training in a
@@ -64,7 +65,7 @@ class TextBatches(EpochDataset[Batches]):
         TypeError: Ids are not whole numbers, or strings come without a
             tokenizer; the message names the text. Labels are not numbers.
         ValueError: An id is negative or equals `pad`; there is no text; the
-            number of labels is not that of texts.
+            number of labels is not that of texts, or one is NaN.
 
     Examples:
         >>> texts = [[5, 3], [4], [2, 2, 6]]
@@ -113,8 +114,7 @@ class TextBatches(EpochDataset[Batches]):
                 "`sample_weight` needs labels. Pass `y`. Received: y=None"
             )
 
-    @property
-    def num_batches(self) -> int:
+    def __len__(self) -> int:
         """Batches in an epoch."""
         return -(-len(self._lengths) // self.batch_size)
 
@@ -191,5 +191,11 @@ class TextBatches(EpochDataset[Batches]):
             raise TypeError(
                 f"`{name}` must be numbers. Pass an array of them; number "
                 f"classes from 0. Received: {name}={shown(values)}"
+            )
+        missing = np.flatnonzero(np.isnan(array).reshape(len(array), -1).any(1))
+        if len(missing):
+            raise ValueError(
+                f"`{name}` must have no missing value. Leave those texts out. "
+                f"Received: {name}[{missing[0]}]={array[missing[0]]}"
             )
         return array

@@ -77,7 +77,7 @@ class TextStream(EpochDataset[Stream]):
         ...     length=3,
         ...     tokenizer=lambda text: [codes.get(w, 1) for w in text.split()],
         ... )
-        >>> stream.num_batches
+        >>> len(stream)
         2
 
     Reference:
@@ -112,8 +112,7 @@ class TextStream(EpochDataset[Stream]):
                 f"batch_size={batch_size}, length={length}, {tokens} tokens"
             )
 
-    @property
-    def num_batches(self) -> int:
+    def __len__(self) -> int:
         """Batches in an epoch."""
         return self._num_batches
 

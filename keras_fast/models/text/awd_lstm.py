@@ -12,7 +12,7 @@ from keras_fast.layers import (
     WeightDropLSTM,
 )
 
-__all__ = ["language_model", "text_encoder"]
+__all__ = ["is_language_model", "language_model", "text_encoder"]
 
 # fastai's, for `dropout=1`.
 LANGUAGE_MODEL = {
@@ -155,6 +155,13 @@ def text_encoder(
     for old, new in zip((learned, *lstms), _parts_of(encoder), strict=True):
         new.set_weights(_learned(old))
     return encoder
+
+
+def is_language_model(model: Any) -> bool:
+    """Whether it is one of these, and ends in a score for each word."""
+    layers = getattr(model, "layers", [])
+    lstms = any(isinstance(layer, WeightDropLSTM) for layer in layers)
+    return lstms and isinstance(layers[-1], Bias)
 
 
 def _learned(layer: Any) -> list[Any]:

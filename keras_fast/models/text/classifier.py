@@ -8,6 +8,7 @@ from keras import ops
 from keras_fast._checks import share, shown, whole
 from keras_fast.layers import ConcatPooling
 from keras_fast.models._checks import check_activation
+from keras_fast.models.text.awd_lstm import is_language_model
 
 __all__ = ["text_classifier"]
 
@@ -75,6 +76,12 @@ def text_classifier(
     - fastai 2.8, `text_classifier_learner`
     """
     check_activation(num_classes, activation)
+    if is_language_model(encoder):
+        raise ValueError(
+            "`encoder` must give vectors, not the scores of words. Pass "
+            "`text_encoder(language_model)`. "
+            f"Received: encoder={encoder.name}"
+        )
     units = None if head_units is None else whole("head_units", head_units)
     rate = share("dropout", dropout, 0.2)
     ids = keras.Input((None,), dtype="int32", name="ids")
