@@ -127,19 +127,26 @@ def test_the_encoder_computes_what_the_backbone_does():
     )
 
 
-def test_skips_reach_the_output(model):
-    """The gradient of the output reaches each level, and the images."""
-    outputs = numbers(model(PIXELS[:1, :16, :16, :3]))
+def test_images_reach_the_output_and_start_as_nothing():
+    model = models.unet(backbone(), 3)
     for name in ("level1_join", "level0_join"):
-        joined = model.get_layer(name)
-        assert len(joined.input) == 2
-    kernel = model.get_layer("level0_conv1").kernel
-    before = numbers(kernel)
-    cut = before.copy()
-    cut[:, :, -3:] = 0  # of the images
-    kernel.assign(cut)
-    assert np.abs(numbers(model(PIXELS[:1, :16, :16, :3])) - outputs).max() > 0
-    kernel.assign(before)
+        assert len(model.get_layer(name).input) == 2
+
+    def change():
+        """By how much images change the output."""
+        kernel = model.get_layer("level0_conv1").kernel
+        before = numbers(kernel)
+        outputs = numbers(model(PIXELS[:1, :16, :16, :3]))
+        cut = before.copy()
+        cut[:, :, -3:] = 0  # of the images
+        kernel.assign(cut)
+        without = numbers(model(PIXELS[:1, :16, :16, :3]))
+        kernel.assign(before)
+        return np.abs(without - outputs).max()
+
+    assert change() == 0
+    model.get_layer("level0_bn2").gamma.assign(np.ones(16))
+    assert change() > 0
 
 
 def test_groups_are_encoder_encoder_decoder(model):
@@ -287,18 +294,18 @@ def test_self_attention_starts_as_nothing_and_looks_everywhere():
         PIXELS[:1, :21, :33, :3]
     )
     np.testing.assert_array_equal(numbers(attended), 0)
-    assert around.shape == (1, 11, 17, 16)  # an eighth is not there
+    assert around.shape == (1, 11, 17, 32)  # an eighth is not there
     norm = model.get_layer("attention_bn")
-    norm.gamma.assign(np.ones(16))
+    norm.gamma.assign(np.ones(32))
     attention = model.get_layer("attention")
-    x = numbers(around).reshape(1, -1, 16)
+    x = numbers(around).reshape(1, -1, 32)
 
     def projected(name):
         layer = getattr(attention, f"_{name}_dense")
         return x @ numbers(layer.kernel)[:, 0]
 
     query, key, value = map(projected, ("query", "key", "value"))
-    scores = query @ key.swapaxes(1, 2) / np.sqrt(2)
+    scores = query @ key.swapaxes(1, 2) / np.sqrt(4)
     scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
     scores /= scores.sum(axis=-1, keepdims=True)
     mixed = scores @ value @ numbers(attention._output_dense.kernel)[0]
@@ -321,7 +328,7 @@ def test_a_backbone_without_a_level_is_enlarged_twice():
     assert {"level1_enlarge", "level0_enlarge"} <= names
     assert "level1_join" not in names
     widths = [model.get_layer(f"level{n}_conv2").filters for n in (2, 1, 0)]
-    assert widths == [40, 20, 16]  # an eighth, half of that, the least
+    assert widths == [64, 32, 16]  # the least
     assert model(PIXELS[:1, :, :, :3]).shape == (1, 101, 127, 2)
 
 

@@ -44,6 +44,9 @@ def test_every_family(name):
     _, _, decoder = layer_groups(model)
     inside = {layer.name for layer in model.get_layer("encoder").layers}
     assert not inside & {layer.name for layer in decoder}
+    for layer in decoder:
+        if layer.name.endswith("_bn2"):  # some start at 0
+            layer.gamma.assign(keras.ops.ones_like(layer.gamma))
     unfreeze(model)
     model.compile("adam", "mse", run_eagerly=True)
     pixels = PIXELS[:, :96, :96]

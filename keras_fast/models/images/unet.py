@@ -20,7 +20,7 @@ from keras_fast.transfer.levels import features_by_level
 
 __all__ = ["unet"]
 
-NARROWEST = 16  # filters
+NARROWEST = 16  # filters at the size of the images
 ATTENTION_LEVEL = 3  # an eighth of the images, as fastai with a ResNet
 
 
@@ -38,11 +38,12 @@ def unet(
     It takes raw pixels, 0 to 255, of any size, odd ones too, preprocesses
     them as `image_classifier` does, and its output is as high and wide as
     they are. The encoder is the backbone. The decoder doubles the size with
-    `PixelShuffle` until it is that of the images. At each resolution it takes
-    what the encoder had there, normalized, and in the end the images
-    themselves, then two convolutions follow, with an eighth of the encoder's
-    channels. The decoder is the last group of `layer_groups(model)`.
-    Everything before it starts frozen; `unfreeze(model)` lets it train.
+    `PixelShuffle` until it is that of the images. At each resolution two
+    convolutions look at that together with what the encoder had there,
+    normalized, and in the end with the images themselves, and add details to
+    it, at first none. So what is known from afar gets through from the start.
+    The decoder is the last group of `layer_groups(model)`. Everything before
+    it starts frozen; `unfreeze(model)` lets it train.
 
     For segmentation train it with masks of class numbers, (batch, height,
     width), and a sparse crossentropy with `from_logits=True`. With
@@ -137,28 +138,32 @@ def _decoded(
     """What the decoder makes of the encoder's features, full in size."""
     deepest = max(features)
     x = _normalized(features[deepest], f"level{deepest}")
-    filters = _filters(features[deepest].shape[-1] // 8)
-    x = _convolved(x, filters, f"level{deepest}")
+    x = _convolved(x, _filters(x, deepest), f"level{deepest}")
     for level in reversed(range(deepest)):
         name = f"level{level}"
-        skip = features.get(level)
-        wide = x.shape[-1] // 2 if skip is None else skip.shape[-1] // 8
-        filters = _filters(wide)
-        x = _enlarged(x, filters, name)
-        joined = [] if skip is None else [_normalized(skip, name)]
+        joined = []
+        if level in features:
+            joined.append(_normalized(features[level], name))
         if level == 0:
             joined.append(_batch_norm("image_bn")(images))
+        filters = _filters(joined[0] if joined else x, level)
+        x = _enlarged(x, filters, name)
+        seen = x
         if joined:
             x = ResizeLike(name=f"{name}_resize")([x, joined[0]])
-            x = keras.layers.Concatenate(name=f"{name}_join")([x, *joined])
-        x = _convolved(x, filters, name)
+            seen = keras.layers.Concatenate(name=f"{name}_join")([x, *joined])
+        x = _convolved(seen, filters, name, onto=x)
         if self_attention and level == min(ATTENTION_LEVEL, deepest - 1):
             x = _attended(x)
     return x
 
 
-def _filters(number: int) -> int:
-    return max(number, NARROWEST)
+def _filters(x: Any, level: int) -> int:
+    """An eighth of the channels, and twice as many where it is half as large.
+
+    Up to 128: what is deeper is small, and has many channels anyway.
+    """
+    return max(x.shape[-1] // 8, NARROWEST * 2 ** min(level, 3))
 
 
 def _enlarged(x: Any, filters: int, name: str) -> Any:
@@ -172,8 +177,10 @@ def _enlarged(x: Any, filters: int, name: str) -> Any:
     return PixelShuffle(2, name=f"{name}_shuffle")(x)
 
 
-def _convolved(x: Any, filters: int, name: str) -> Any:
+def _convolved(x: Any, filters: int, name: str, onto: Any = None) -> Any:
+    """Two convolutions; what they add to `onto` is nothing at first."""
     for number in (1, 2):
+        adds = onto is not None and number == 2
         x = keras.layers.Conv2D(
             filters,
             3,
@@ -182,7 +189,10 @@ def _convolved(x: Any, filters: int, name: str) -> Any:
             kernel_initializer="he_normal",
             name=f"{name}_conv{number}",
         )(x)
-        x = _batch_norm(f"{name}_bn{number}")(x)
+        gamma = "zeros" if adds else "ones"
+        x = _batch_norm(f"{name}_bn{number}", gamma_initializer=gamma)(x)
+        if adds:
+            x = keras.layers.Add(name=f"{name}_add")([onto, x])
         x = keras.layers.ReLU(name=f"{name}_relu{number}")(x)
     return x
 
