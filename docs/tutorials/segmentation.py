@@ -1,0 +1,214 @@
+# %% [markdown]
+# # A label for each pixel
+#
+# Where in the image is what? A classifier gives one label for all pixels. Here
+# each pixel gets its own, which is called *segmentation*. The network for it is
+# a U-Net: a pretrained network makes the image smaller step by step, as for
+# classification, and a decoder makes it large again, with what the network had
+# seen at each size.
+
+# %%
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageDraw, ImageOps
+from sklearn.ensemble import RandomForestClassifier
+
+import keras_fast
+from keras_fast import inference, models
+from keras_fast.callbacks import OneCycle
+from keras_fast.data import AugTransforms, show_batch
+
+keras.utils.set_random_seed(0)
+
+# %% [markdown]
+# ## Images and masks
+#
+# The target of an image is a *mask*: an array of its height and width, with the
+# number of a class at each pixel. 0 is the background. To have masks that are
+# exact, this page makes its images: drawings, cut out and laid on a background.
+# The drawings to validate on are others, and near-copies of one drawing are all
+# on the same side.
+
+# %%
+CLASSES = ["background", "animal", "food", "vehicle"]
+SIZE = 64
+
+
+def cut_out(path):
+    """A drawing and where it is: what white of the border does not reach."""
+    drawing = ImageOps.expand(Image.open(path).convert("RGB"), 1, "white")
+    flooded = drawing.copy()
+    ImageDraw.floodfill(flooded, (0, 0), (255, 0, 255), thresh=30)
+    there = (np.asarray(flooded) != (255, 0, 255)).any(axis=-1)
+    return drawing, Image.fromarray(there)
+
+
+def load(part):
+    folder = pathlib.Path("examples/data/clipart", part)
+    return [
+        (*cut_out(path), number)
+        for number, name in enumerate(CLASSES[1:], 1)
+        for path in sorted((folder / name).iterdir())
+    ]
+
+
+def scenes(drawings, number, seed):
+    """Images (n, SIZE, SIZE, 3), 0 to 255, and masks (n, SIZE, SIZE)."""
+    rng = np.random.default_rng(seed)
+    slope = np.linspace(0, 80, SIZE)[:, None, None]
+    images = rng.uniform(0, 175, (number, 1, 1, 3)) + slope
+    images = images + rng.normal(0, 8, (number, SIZE, SIZE, 3))
+    masks = np.zeros((number, SIZE, SIZE), "int32")
+    for image, mask in zip(images, masks, strict=True):
+        for _ in range(rng.integers(1, 3)):
+            drawing, there, label = drawings[rng.integers(len(drawings))]
+            side = int(rng.integers(32, 52))
+            row, column = rng.integers(0, SIZE - side + 1, 2)
+            inked = np.asarray(there.resize((side, side)))
+            place = np.s_[row : row + side, column : column + side]
+            image[place][inked] = np.asarray(drawing.resize((side, side)))[
+                inked
+            ]
+            mask[place][inked] = label
+    return np.clip(images, 0, 255).astype("uint8"), masks
+
+
+x, y = scenes(load("train"), 600, seed=0)
+x_valid, y_valid = scenes(load("valid"), 100, seed=1)
+
+# %% alt="Nine scenes with the masks of their objects laid over them"
+axes = show_batch(x, y, class_names=CLASSES)
+
+# %% [markdown]
+# ## How to score it
+#
+# Most pixels are background, so whoever says "background" everywhere is right
+# most of the time. The usual score is the *intersection over union* of each
+# class: pixels that are in both masks, as a share of those in either. Count it
+# over all images at once; an image without the class has none of its own.
+
+
+# %%
+def score(name, predicted):
+    ious = []
+    for number in range(len(CLASSES)):
+        ours, true = predicted == number, y_valid == number
+        ious.append((ours & true).sum() / (ours | true).sum())
+    cells = " ".join(f"{iou:10.2f}" for iou in ious)
+    right = np.mean(predicted == y_valid)
+    print(f"{name:<18}{right:6.2f}{np.mean(ious):6.2f} {cells}")
+
+
+print(
+    f"{'':<18}{'pixels':>6}{'mean':>6} " + " ".join(f"{c:>10}" for c in CLASSES)
+)
+score("all background", np.zeros_like(y_valid))
+
+
+def colors(images):
+    """Each pixel's color and those two pixels away, (n * SIZE**2, 27)."""
+    shifts = [(i, j) for i in (-2, 0, 2) for j in (-2, 0, 2)]
+    seen = [np.roll(images, shift, axis=(1, 2)) for shift in shifts]
+    return np.concatenate(seen, axis=-1).reshape(-1, 27)
+
+
+some = np.random.default_rng(0).permutation(y.size)[:30_000]
+forest = RandomForestClassifier(50, min_samples_leaf=5, n_jobs=1)
+forest.fit(colors(x)[some], y.ravel()[some])
+score(
+    "forest of colors", forest.predict(colors(x_valid)).reshape(y_valid.shape)
+)
+
+# %% [markdown]
+# ## A U-Net on a pretrained network
+#
+# `models.unet` takes any network for images, finds where it makes them smaller,
+# and puts a decoder behind it. The encoder starts frozen.
+
+# %%
+base = models.efficientnet_lite0(include_top=False)
+model = models.unet(base, len(CLASSES), input_shape=(SIZE, SIZE, 3))
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile("adam", loss)
+print(keras_fast.training_plan(model))
+
+# %% [markdown]
+# Drawings may be mirrored and turned, and the masks have to go with them.
+# `AugTransforms` does that with a dict of both. The new pixels at the borders
+# are reflections, in image and mask alike.
+
+# %% alt="Nine times the same scene, each time mirrored, turned and lit in another way, with the mask moved with it"
+augment = AugTransforms(max_rotate=10, max_warp=0.1, seed=0)
+nine = {"images": x[:1].repeat(9, 0), "segmentation_masks": y[:1].repeat(9, 0)}
+moved = augment(nine, training=True)
+axes = show_batch(
+    np.asarray(moved["images"]),
+    np.asarray(moved["segmentation_masks"]),
+    class_names=CLASSES,
+)
+
+
+# %% [markdown]
+# In training each epoch sees the scenes in another order, and moved anew.
+
+
+# %%
+def move(images, masks):
+    both = {"images": images, "segmentation_masks": masks}
+    both = augment(both, training=True)
+    return both["images"], both["segmentation_masks"]
+
+
+train = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0)
+train = train.batch(16).map(move).prefetch(2)
+
+# %% alt="The finder's curve for the decoder"
+found = keras_fast.lr_find(model, train)
+ax = found.plot()
+
+# %%
+EPOCHS = 8
+model.fit(train, epochs=EPOCHS, callbacks=[OneCycle(4e-3)], verbose=0)
+scores = model.predict(x_valid, verbose=0)
+score("U-Net", scores.argmax(axis=-1))
+
+# %% [markdown]
+# The decoder has no idea yet what a mirrored scene looks like, but can be
+# asked: test-time augmentation turns the scores of the mirrored image back, and
+# takes the mean.
+
+# %%
+views = inference.flips()
+scores = keras_fast.predict_tta(model, x_valid, views, verbose=0)
+score("with mirror images", scores.argmax(axis=-1))
+
+# %% alt="Six validation scenes, twice each: with the actual mask and with the predicted one"
+axes = inference.show_results(model, x_valid, y_valid, class_names=CLASSES)
+
+# %% [markdown]
+# ## Any size
+#
+# The network takes images of any size, odd ones too. The mask has the size of
+# the image.
+
+# %%
+odd = x_valid[:1, :51, :37]
+print(odd.shape, "to", model.predict(odd, verbose=0).shape)
+
+# %% [markdown]
+# ## With your own images
+#
+# - Masks are arrays of whole numbers, such as PNGs in which each pixel is the
+#   number of a class. Shrink them with the nearest pixel: a mean of class 1 and
+#   class 3 is not class 2.
+# - Pixels that nobody has labelled get a number of their own, such as 255, and
+#   the loss `ignore_class=255`.
+# - A class that is rare counts for more with `sample_weight`, one weight a
+#   pixel.
+# - With time to spare, let the encoder learn too:
+#   `keras_fast.fine_tune(model, train, epochs=8, head_epochs=0)`.
+# - Boxes around things are another task:
+#   [coming from fastai](../from_fastai.md) says what to use.
