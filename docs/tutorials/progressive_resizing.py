@@ -16,7 +16,6 @@ import numpy as np
 
 import keras_fast
 from keras_fast import data, models
-from keras_fast.callbacks import OneCycle
 
 # TensorFlow warns of each new size of images.
 logging.getLogger("tensorflow").setLevel("ERROR")
@@ -66,5 +65,7 @@ begin = time.process_time()
 model = build()
 keras_fast.fine_tune(model, small, labels, epochs=3, num_views=1, verbose=0)
 tell(f"{SMALL} pixels", model, begin)
-keras_fast.fine_tune(model, large, labels, epochs=1, head_epochs=0, base_lr=4e-4, verbose=0)
+keras_fast.fine_tune(
+    model, large, labels, epochs=1, head_epochs=0, base_lr=4e-4, verbose=0
+)
 tell(f"{SMALL} pixels, then {LARGE}", model, begin)

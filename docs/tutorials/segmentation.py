@@ -76,7 +76,7 @@ def scenes(drawings, number, seed):
     return np.clip(images, 0, 255).astype("uint8"), masks
 
 
-x, y = scenes(load("train"), 600, seed=0)
+x, y = scenes(load("train"), 480, seed=0)
 x_valid, y_valid = scenes(load("valid"), 100, seed=1)
 
 # %% alt="Nine scenes with the masks of their objects laid over them"
@@ -170,8 +170,9 @@ found = keras_fast.lr_find(model, train)
 ax = found.plot()
 
 # %%
-EPOCHS = 8
-model.fit(train, epochs=EPOCHS, callbacks=[OneCycle(4e-3)], verbose=0)
+EPOCHS = 6
+cycle = OneCycle(4e-3)
+model.fit(train, epochs=EPOCHS, callbacks=[cycle], shuffle=False, verbose=0)
 scores = model.predict(x_valid, verbose=0)
 score("U-Net", scores.argmax(axis=-1))
 

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast.inference._ends import End
 from keras_fast.inference._slopes import (
     check_slopes,
     choose,
     outputs_with,
     slopes,
 )
+from keras_fast.transfer.ends import End
 
 __all__ = ["heatmaps"]
 

@@ -12,7 +12,7 @@ from keras_fast.inference._compiled_loss import (
     losses,
     takes_logits,
 )
-from keras_fast.inference._ends import LINKS, end
+from keras_fast.transfer.ends import LINKS, end
 
 __all__ = ["Evidence", "Meaning", "meaning_of_tokens"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from keras_fast._keras.gradients import gradients
 from keras_fast._keras.recorded import lent, recorded
 from keras_fast.inference._compiled_loss import compiled_loss
-from keras_fast.inference._ends import End
 from keras_fast.inference._meaning import Evidence, Meaning
+from keras_fast.transfer.ends import End
 
 __all__ = ["check_slopes", "choose", "outputs_with", "slopes", "wanted_classes"]
 

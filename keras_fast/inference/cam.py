@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_fast._checks import model as checked
-from keras_fast.inference._ends import end
 from keras_fast.inference._heatmaps import heatmaps
 from keras_fast.inference._layers import conv_layer
 from keras_fast.inference._slopes import wanted_classes
 from keras_fast.models._checks import channels_last
 from keras_fast.plots.images import plot_images
 from keras_fast.plots.labels import class_name
+from keras_fast.transfer.ends import end
 
 __all__ = ["GradCAM", "grad_cam"]
 

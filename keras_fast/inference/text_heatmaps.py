@@ -11,7 +11,6 @@ from keras import ops
 
 from keras_fast._checks import model as checked
 from keras_fast._checks import shown, whole
-from keras_fast.inference._ends import end
 from keras_fast.inference._layers import embedding_layer
 from keras_fast.inference._slopes import (
     check_slopes,
@@ -22,6 +21,7 @@ from keras_fast.inference._slopes import (
 )
 from keras_fast.plots.labels import class_name
 from keras_fast.plots.texts import plot_texts, texts_as_html
+from keras_fast.transfer.ends import end
 
 __all__ = ["TextHeatmap", "text_heatmap"]
 

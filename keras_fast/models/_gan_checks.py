@@ -9,9 +9,11 @@ import numpy as np
 from keras_fast._checks import several, whole
 from keras_fast._keras.live import own
 from keras_fast._keras.unwrap import chain
+from keras_fast.transfer.ends import end
 
 __all__ = [
     "built_part",
+    "check_logits",
     "check_scores",
     "refuse_penalties",
     "turns",
@@ -44,18 +46,17 @@ def check_scores(critic: keras.Model, shapes: list[Any]) -> None:
             f"`Dense(1)`. Received: critic={critic.name} with outputs of shape "
             f"{[tuple(x) for x in shapes]}"
         )
-    if _ends_in_sigmoid(critic):
+
+
+def check_logits(critic: keras.Model) -> None:
+    """Refuse probabilities."""
+    last = end(critic)
+    if last is not None:
         raise ValueError(
-            "`critic` must give logits. Leave out the sigmoid at its end, "
+            f"`critic` must give logits. Leave out the {last.link} at its end, "
             "which is part of the loss. "
-            f"Received: critic={critic.name} with activation='sigmoid'"
+            f"Received: critic={critic.name}, which ends in a {last.link}"
         )
-
-
-def _ends_in_sigmoid(critic: keras.Model) -> bool:
-    last: Any = critic.layers[-1] if critic.layers else None
-    sigmoid = keras.activations.sigmoid
-    return getattr(last, "activation", None) is sigmoid
 
 
 def turns(switch: Any) -> Any:

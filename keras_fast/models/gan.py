@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_fast.models._gan_checks import (
     built_part,
+    check_logits,
     check_scores,
     refuse_penalties,
     turns,
@@ -109,6 +110,7 @@ class GAN(keras.Model):
         self.critic = built_part("critic", critic)
         if getattr(critic, "outputs", None):
             check_scores(critic, [x.shape for x in critic.outputs])
+            check_logits(critic)
         self.switch = turns(switch)
         self._critic_metric = keras.metrics.Mean("critic_loss")
         self._generator_metric = keras.metrics.Mean("generator_loss")

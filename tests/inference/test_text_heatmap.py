@@ -6,8 +6,8 @@ import pytest
 from helpers import digest
 
 from keras_fast.inference import text_heatmap
-from keras_fast.inference._ends import lent
 from keras_fast.models import language_model, text_classifier, text_encoder
+from keras_fast.transfer.ends import lent
 
 WORDS = 8
 IDS = np.array([[2, 3, 4, 5], [6, 2, 7, 3]])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import BACKEND
 
-from keras_fast.inference._ends import end
+from keras_fast.transfer.ends import end
 
 layers, ops = keras.layers, keras.ops
 INPUTS = keras.Input((4,))
