@@ -1,9 +1,11 @@
-"""How does TensorBoard show the rates that were used?"""
+"""How does TensorBoard show the rates that were used, and images?"""
 
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["let_logs_count"]
+import numpy as np
+
+__all__ = ["let_logs_count", "log_image"]
 
 
 def let_logs_count(board: Any, names: Sequence[str]) -> None:
@@ -20,3 +22,16 @@ def let_logs_count(board: Any, names: Sequence[str]) -> None:
         return collect(board, logs) | used
 
     board.__dict__["_collect_learning_rate"] = with_those_used
+
+
+def log_image(board: Any, name: str, pixels: np.ndarray, epoch: int) -> None:
+    """Have it show an image beside the losses of training.
+
+    Args:
+        board: Keras's callback.
+        name: Of the image.
+        pixels: (height, width, channels), 0 to 1.
+        epoch: Counted from 0.
+    """
+    with board._train_writer.as_default():
+        board.summary.image(name, pixels[None], step=epoch)

@@ -13,6 +13,8 @@ import numpy as np
 
 from keras_fast._checks import path, whole
 from keras_fast._files.io import discard_unfinished, write_file
+from keras_fast._keras.fit import callbacks_of_this_fit
+from keras_fast._keras.tensorboard import log_image
 from keras_fast.plots.images import plot_images
 from keras_fast.plots.targets import plot_targets
 
@@ -22,7 +24,8 @@ class SampleImages(keras.callbacks.Callback):
 
     The losses of a GAN don't show whether it learns, and those of restoration
     don't show what kind of image they reward: look at the images. They are
-    kept in `images` and drawn to files, or below the cell of a notebook.
+    kept in `images` and drawn to files, or below the cell of a notebook. Beside
+    `keras.callbacks.TensorBoard` they are in its logs too, as `samples`.
 
     Training is not affected: no state is changed to make them, and the trained
     weights are bit for bit the same without this callback.
@@ -110,6 +113,11 @@ class SampleImages(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.images = {}
         self._unshown: int | None = None
+        self._boards = [
+            each
+            for each in callbacks_of_this_fit()
+            if isinstance(each, keras.callbacks.TensorBoard)
+        ]
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
         # What is wrong with the inputs shows now, not in an epoch.
@@ -124,13 +132,13 @@ class SampleImages(keras.callbacks.Callback):
         self.images[epoch] = self._made()
         if self.directory is None:
             self._unshown = epoch
-            return
-        file = Path(self.directory, f"epoch_{epoch + 1:04d}.png")
-        discard_unfinished(file)
-        buffer = io.BytesIO()
-        with self._figure(epoch) as figure:
-            figure.savefig(buffer, format="png", dpi=100)
-        write_file(file, [buffer.getvalue()])
+        else:
+            file = Path(self.directory, f"epoch_{epoch + 1:04d}.png")
+            discard_unfinished(file)
+            write_file(file, [self._png(epoch).getvalue()])
+        for board in self._boards:
+            pixels = _pixels(self._png(epoch))
+            log_image(board, "samples", pixels, epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
         self._show()
@@ -153,6 +161,12 @@ class SampleImages(keras.callbacks.Callback):
         finally:
             pyplot.close(figure)
 
+    def _png(self, epoch: int) -> io.BytesIO:
+        buffer = io.BytesIO()
+        with self._figure(epoch) as figure:
+            figure.savefig(buffer, format="png", dpi=100)
+        return buffer
+
     def _made(self) -> np.ndarray:
         model: Any = self.model  # on JAX this brings the variables up to date
         # Stateless: a layer that draws random numbers would draw others in
@@ -172,6 +186,13 @@ class SampleImages(keras.callbacks.Callback):
             )
         images: Any = keras.ops.convert_to_numpy(made)
         return images
+
+
+def _pixels(png: io.BytesIO) -> np.ndarray:
+    from matplotlib import pyplot
+
+    png.seek(0)
+    return np.asarray(pyplot.imread(png))
 
 
 def _display() -> Any:

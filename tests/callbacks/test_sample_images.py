@@ -141,3 +141,25 @@ def test_what_makes_no_images_is_refused_before_the_first_epoch():
     np.testing.assert_equal(model.get_weights(), before)
     with pytest.raises(TypeError, match="`directory` must be a path"):
         SampleImages(x, 3)
+
+
+@pytest.mark.tensorflow_only
+def test_tensorboard_shows_the_drawings(tmp_path):
+    import tensorflow as tf
+
+    board = keras.callbacks.TensorBoard(tmp_path / "logs", write_graph=False)
+    shown = []
+    # The scalars of tf.summary come with a package that is not here.
+    board._summary_module = SimpleNamespace(
+        create_file_writer=tf.summary.create_file_writer,
+        scalar=lambda name, value, step: None,
+        image=lambda name, pixels, step: shown.append((name, pixels, step)),
+    )
+    samples = SampleImages(IMAGES[:2], tmp_path / "files", every=2)
+    fit(painter(), samples, board, epochs=4)
+    assert [(name, step) for name, _, step in shown] == [
+        ("samples", 1),
+        ("samples", 3),
+    ]
+    drawn = plt.imread(tmp_path / "files" / "epoch_0004.png")
+    np.testing.assert_array_equal(shown[1][1], drawn[None])
