@@ -178,7 +178,7 @@ class SampleImages(keras.callbacks.Callback):
             training=False,
         )
         shapes = [tuple(each.shape) for each in keras.tree.flatten(made)]
-        if len(shapes) != 1 or len(shapes[0]) != 4:
+        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][0] == 0:
             raise ValueError(
                 "The model must make one image of each input, (batch, height, "
                 "width, channels). Pass inputs `x` of such a model. "

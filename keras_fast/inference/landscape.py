@@ -54,7 +54,15 @@ class LossLandscape:
 
         Losses that span more than a factor of ten are drawn on a logarithmic
         scale.
+
+        Raises:
+            ValueError: No loss is finite.
         """
+        if not np.isfinite(self.losses).any():
+            raise ValueError(
+                "`losses` must be finite somewhere. Look at the data and the "
+                "weights of the model. Received: losses of NaN or inf alone"
+            )
         return plot_landscape(self.losses, self.steps)
 
 
@@ -76,7 +84,8 @@ def loss_landscape(
     the filter of the model, so that landscapes of different networks can be
     compared; biases and the parameters of normalization stay where they are.
     The loss is that of `evaluate()`: without dropout, with the penalties of the
-    layers, and with statistics of batch normalization as they are.
+    layers, and with statistics of batch normalization as they are. It is what
+    the model's `compute_loss()` gives; a `test_step()` of its own isn't asked.
 
     Two directions out of millions show little. A smooth landscape says nothing
     of how well a network generalizes.
@@ -120,6 +129,7 @@ def loss_landscape(
             f"Pass {points + 1}. Received: points={points}"
         )
     span = positive("span", span)
+    whole("seed", seed, 0)
     directions = _directions(model, np.random.default_rng(seed))
     data = weighted_batches(x, y, sample_weight, batch_size=batch_size or 256)
     held: list[Any] = [
@@ -168,7 +178,7 @@ def _loss(model: Any, directions: Any) -> Any:
             (variable, variable.value + at[0] * first + at[1] * second)
             for variable, (first, second) in directions
         ]
-        with keras.StatelessScope(mapping):
+        with keras.StatelessScope(mapping, collect_losses=True):
             outputs = model(x, training=False)
             return model.compute_loss(
                 x=x,

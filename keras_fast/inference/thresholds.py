@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_fast._checks import compiled, positive
+from keras_fast._checks import compiled, positive, shown
 from keras_fast.inference._compiled_loss import compiled_loss
 from keras_fast.inference._meaning import Evidence
 from keras_fast.inference._predictions import predictions
@@ -184,7 +184,7 @@ def label_report(
         chosen,
         _matrices(shares >= chosen, labels),
         np.array(list(precisions)),
-        names_of(x, class_names),
+        _names(x, class_names, len(chosen)),
     )
 
 
@@ -240,14 +240,35 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _check_labels(labels: np.ndarray, outputs: np.ndarray) -> None:
-    fits = labels.shape == outputs.shape and labels.ndim == 2
-    if not fits or not np.isin(labels, (0, 1)).all():
+    if labels.shape != outputs.shape or labels.ndim != 2:
         raise ValueError(
             "`y` must be 0 or 1 for each label of a sample, in the shape of "
-            "the model's outputs, (n, labels). For one class a sample look at "
-            f"`confusion_matrix`. Received: y of shape {labels.shape}, outputs "
-            f"of shape {outputs.shape}"
+            "the model's outputs, (n, labels). Give a single label an axis, "
+            "`y[:, None]`; for one class a sample look at `confusion_matrix`. "
+            f"Received: y of shape {labels.shape}, outputs of shape "
+            f"{outputs.shape}"
         )
+    known = np.isin(labels, (0, 1))
+    if not known.all():
+        raise ValueError(
+            "`y` must be 0 or 1 for each label of a sample. Leave out samples "
+            f"whose labels are not known. Received: {labels[~known][0]:g}"
+        )
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            "The model's outputs must be finite. Look at its weights and at "
+            "the data. Received: outputs with NaN or inf"
+        )
+
+
+def _names(x: Any, class_names: Any, size: int) -> list[str] | None:
+    names = names_of(x, class_names)
+    if names is not None and len(names) != size:
+        raise ValueError(
+            f"`class_names` must have a name for each of {size} labels. "
+            f"Received: class_names={shown(names)}"
+        )
+    return names
 
 
 def _probabilities(known: Evidence, outputs: np.ndarray) -> np.ndarray:
@@ -263,7 +284,10 @@ def _probabilities(known: Evidence, outputs: np.ndarray) -> np.ndarray:
 
 
 def _given(thresholds: Any, size: int) -> np.ndarray:
-    values = np.asarray(thresholds, float)
+    try:
+        values = np.asarray(thresholds, float)
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
     if values.shape not in ((), (size,)) or not np.all(
         (values >= 0) & (values <= 1)
     ):

@@ -21,9 +21,10 @@ class FeatureLoss(keras.losses.Loss):
     blurred. A network for classification computes features that are there or
     not: edges, textures, parts. At each level of resolution the loss is the
     mean absolute difference of the features, divided by the mean absolute
-    feature of the target, so that no level needs a weight of its own. Added
-    are the mean over the levels, the pixel loss, and `style` times the same
-    relative difference between Gram matrices, which features occur together.
+    feature of the batch's targets, so that no level needs a weight of its own.
+    Added are the mean over the levels, the pixel loss, and `style` times the
+    same relative difference between Gram matrices, which features occur
+    together.
 
     It makes images sharper. That does not make them more accurate: in mean
     squared error they are worse than those of a pixel loss.
@@ -97,6 +98,7 @@ class FeatureLoss(keras.losses.Loss):
         """The loss of each image, (batch,)."""
         for images in (y_true, y_pred):
             self._check(images)
+        _check_sizes(y_true.shape, y_pred.shape)
         wanted = [ops.stop_gradient(x) for x in self._maps(y_true)]
         found = self._maps(y_pred)
         pairs = list(zip(wanted, found, strict=True))
@@ -168,6 +170,16 @@ class FeatureLoss(keras.losses.Loss):
             training=False,
         )
         return [ops.cast(x, "float32") for x in keras.tree.flatten(maps)]
+
+
+def _check_sizes(wanted: Any, made: Any) -> None:
+    sizes = zip(wanted[1:3], made[1:3], strict=True)
+    if any(None not in pair and pair[0] != pair[1] for pair in sizes):
+        raise ValueError(
+            "`y_true` and `y_pred` must be of one size. Resize the targets. "
+            f"Received: y_true of shape {tuple(wanted)}, y_pred of shape "
+            f"{tuple(made)}"
+        )
 
 
 def _of_images(network: Any) -> keras.Model:

@@ -6,19 +6,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fast._checks import several, whole
+from keras_fast._checks import whole
 from keras_fast._keras.live import own
 from keras_fast._keras.unwrap import chain
 from keras_fast.transfer.ends import end
 
 __all__ = [
+    "MISSING",
     "built_part",
     "check_logits",
+    "check_parts",
+    "check_real",
     "check_scores",
+    "check_y",
     "refuse_penalties",
     "turns",
     "warn_of_momentum",
 ]
+
+MISSING = (
+    "`y` must be real images, or the target of each input. Call "
+    "`fit(noise, images)` or `fit(images, targets)`. Received: y=None"
+)
 
 
 def built_part(name: str, part: Any) -> keras.Model:
@@ -59,13 +68,64 @@ def check_logits(critic: keras.Model) -> None:
         )
 
 
+def check_parts(generator: keras.Model, critic: keras.Model) -> None:
+    """Refuse a critic that can't take what the generator makes."""
+    own = {id(variable) for variable in generator.variables}
+    if any(id(variable) in own for variable in critic.variables):
+        raise ValueError(
+            "`critic` must have no weights of the generator: each trains "
+            "against the other. Pass two networks. Received: "
+            f"generator={generator.name}, critic={critic.name}"
+        )
+    made = [x.shape for x in getattr(generator, "outputs", None) or []]
+    taken = [x.shape for x in getattr(critic, "inputs", None) or []]
+    if not made or not taken:
+        return  # known when they are called
+    if not len(made) == len(taken) == 1 or not same_size(made[0], taken[0]):
+        raise ValueError(
+            "`critic` must take what the generator makes, one output. Pass "
+            f"parts that fit. Received: generator={generator.name} with "
+            f"outputs of shape {[tuple(x) for x in made]}, "
+            f"critic={critic.name} with inputs of shape "
+            f"{[tuple(x) for x in taken]}"
+        )
+
+
+def check_real(real: Any, made: Any) -> None:
+    """Refuse real images of another size than those that are made."""
+    if not same_size(real.shape, made.shape):
+        raise ValueError(
+            "`y` must be like what the generator makes. Resize it, or change "
+            f"the generator. Received: y of shape {tuple(real.shape)}, "
+            f"made of shape {tuple(made.shape)}"
+        )
+
+
+def same_size(first: Any, second: Any) -> bool:
+    """Whether two shapes are the same, as far as known, but for the batch."""
+    return len(first) == len(second) and all(
+        None in pair or pair[0] == pair[1]
+        for pair in zip(first[1:], second[1:], strict=True)
+    )
+
+
+def check_y(x: Any, y: Any) -> None:
+    """Refuse arrays without targets, before training takes the weights."""
+    if y is None and any(hasattr(part, "shape") for part in _parts(x)):
+        raise ValueError(MISSING)
+
+
+def _parts(x: Any) -> Any:
+    return x if isinstance(x, list | tuple) else [x]
+
+
 def turns(switch: Any) -> Any:
     """As `GAN` keeps them."""
     if isinstance(switch, str):
         if switch in ("both", "adaptive"):
             return switch
-    elif len(pair := several("switch", switch)) == 2:
-        return tuple(whole("switch", number) for number in pair)
+    elif isinstance(switch, list | tuple) and len(switch) == 2:
+        return tuple(whole("switch", number) for number in switch)
     raise ValueError(
         "`switch` must be 'both', 'adaptive' or a pair (n_critic, "
         "n_generator). Pass (5, 1) for five steps of the critic before each "

@@ -6,9 +6,13 @@ import keras
 from keras import ops
 
 from keras_fast.models._gan_checks import (
+    MISSING,
     built_part,
     check_logits,
+    check_parts,
+    check_real,
     check_scores,
+    check_y,
     refuse_penalties,
     turns,
     warn_of_momentum,
@@ -62,12 +66,14 @@ class GAN(keras.Model):
         made. `generator_loss`: that of what is made, taken for real, and the
         compiled loss. `loss` is their sum, whoever's turn it is.
 
-    The critic runs as in training in `evaluate()` too.
+    The critic runs as in training in `evaluate()` too. Statistics that layers
+    such as `BatchNormalization` keep also move in a part that rests.
 
     Raises:
         TypeError: A part is not a model.
-        ValueError: A part is not built, the critic's output is no score, or
-            `switch` is none of these; with turns, a part has penalties on its
+        ValueError: A part is not built, the critic's output is no score, it
+            does not take what the generator makes, or `switch` is none of
+            these; with turns, a part has penalties on its
             weights, which would move it while it rests. When training begins:
             there is no `y`.
 
@@ -111,6 +117,7 @@ class GAN(keras.Model):
         if getattr(critic, "outputs", None):
             check_scores(critic, [x.shape for x in critic.outputs])
             check_logits(critic)
+        check_parts(generator, critic)
         self.switch = turns(switch)
         self._critic_metric = keras.metrics.Mean("critic_loss")
         self._generator_metric = keras.metrics.Mean("generator_loss")
@@ -139,6 +146,20 @@ class GAN(keras.Model):
         super().compile(optimizer, loss, **kwargs)
         warn_of_momentum(self.optimizer, rests=self.switch != "both")
 
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
+        """As of every model. Noise or images as `x`, real images as `y`."""
+        check_y(x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
+        """As of every model; nothing trains."""
+        check_y(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def export(self, *args: Any, **kwargs: Any):
+        """As of every model. The generator is what is called in production."""
+        return self.generator.export(*args, **kwargs)
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         # Keras leaves it to whoever overrides `compile`.
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -153,11 +174,8 @@ class GAN(keras.Model):
         training: bool = True,
     ) -> Any:
         if y is None:
-            raise ValueError(
-                "`y` must be real images, or the target of each input. Call "
-                "`fit(noise, images)` or `fit(images, targets)`. "
-                "Received: y=None"
-            )
+            raise ValueError(MISSING)
+        check_real(y, y_pred)
         critic, generator, state = self._adversarial(y, y_pred, sample_weight)
         made = generator
         if self._compile_loss is not None or self.losses:

@@ -45,13 +45,18 @@ def class_index(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def class_name(label: Any, class_names: Sequence[str] | None) -> str:
-    """What to write for one label: a class, a one-hot one or some numbers."""
+    """What to write for one label.
+
+    A class, also as probabilities of all; several, as 0 and 1; or numbers.
+    """
     label = np.squeeze(label)
     if label.ndim == 1 and label.size > 1:
-        on = np.flatnonzero(label >= 0.5)
         if set(np.unique(label)) <= {0, 1}:
+            on = np.flatnonzero(label)
             return ", ".join(class_name(i, class_names) for i in on) or "none"
-        return class_name(label.argmax(), class_names)
+        if label.min() >= 0 and abs(label.sum() - 1) < 1e-2:
+            return class_name(label.argmax(), class_names)
+        return ", ".join(f"{number:.3g}" for number in label)
     if label.ndim:
         return f"{label.shape}"
     whole = float(label).is_integer()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kind_of", "plot_targets"]
 
-# Masks of more classes than this are rare; images of fewer colours too.
+# Images of fewer grey levels than this are rare.
 MOST_CLASSES = 64
 OPACITY = 0.6
 # A side of an image, in inches.
@@ -33,7 +33,8 @@ def kind_of(targets: np.ndarray) -> str:
         - `"mask"` for a class of each pixel: whole numbers (n, height, width),
           with or without an axis of length 1, or one-hot ones;
         - `"points"` for (n, num_points, 2);
-        - `"image"` for other numbers in the shape of images;
+        - `"image"` for other numbers (n, height, width) or in the shape of
+          images;
         - `"label"` for anything else.
     """
     targets = np.asarray(targets)
@@ -41,6 +42,8 @@ def kind_of(targets: np.ndarray) -> str:
         return "label"
     if targets.ndim == 3 and targets.shape[-1] == 2:
         return "points"
+    if targets.ndim == 3 and targets.dtype.kind in "biu":
+        return "mask"
     flat = targets.ndim == 3 or targets.shape[-1] == 1
     if flat and _few_whole_numbers(targets):
         return "mask"
@@ -61,8 +64,8 @@ def plot_targets(
         images: (n, height, width, channels).
         columns: What to draw for each image, by its name, (n, ...); None for
             the image alone. Of masks class 0 is left clear. Points are in
-            pixels, x and y; those that all lie from -1 to 1 are taken for
-            shares of the image.
+            pixels, x and y; if those of the first column all lie from -1 to 1,
+            all are taken for shares of the image.
         titles: One for each image, drawn above its first column.
         class_names: Names of the classes of masks, for a legend.
 
@@ -82,10 +85,14 @@ def plot_targets(
     else:
         grid = _grid(len(images), list(columns), titles)
         axes = grid
+    relative = _are_relative(columns)
     masks = [_classes(x) for x in columns.values() if _kind(x) == "mask"]
     for column, values in zip(grid.T, columns.values(), strict=True):
         kind = _kind(values)
-        pixels = images if kind != "image" else values
+        pixels = images
+        if kind == "image":
+            pixels = np.asarray(values)
+            pixels = pixels if pixels.ndim == 4 else pixels[..., None]
         for ax, image in zip(column, shown_images(pixels), strict=True):
             if not ax.get_images():
                 ax.imshow(image, **_grey(image))
@@ -93,9 +100,10 @@ def plot_targets(
             for ax, mask in zip(column, _classes(values), strict=True):
                 _draw_mask(ax, mask)
         if kind == "points":
-            for ax, points in zip(
-                column, _in_pixels(values, images), strict=True
-            ):
+            places = np.asarray(values, float)
+            if relative:
+                places = _in_pixels(places, images)
+            for ax, points in zip(column, places, strict=True):
                 _draw_points(ax, points)
     if masks:
         _add_legend(grid, masks, class_names)
@@ -127,11 +135,13 @@ def _classes(masks: Any) -> np.ndarray:
     return masks.astype(int)
 
 
-def _in_pixels(points: Any, images: np.ndarray) -> np.ndarray:
-    points = np.asarray(points, float)
+def _are_relative(columns: Mapping[str, np.ndarray | None]) -> bool:
+    points = [x for x in columns.values() if _kind(x) == "points"]
+    return bool(points) and np.abs(points[0]).max(initial=0) <= 1
+
+
+def _in_pixels(points: np.ndarray, images: np.ndarray) -> np.ndarray:
     height, width = shown_images(images[:1])[0].shape[:2]
-    if np.abs(points).max(initial=0) > 1:
-        return points
     return (points + 1) / 2 * [width, height] - 0.5
 
 
@@ -153,8 +163,8 @@ def _extent(ax: Axes, width: int, height: int) -> Any:
 
 
 def _colour(number: int) -> str:
-    # What the loss ignores has a number such as 255 or -1.
-    usual = 0 < number < MOST_CLASSES
+    # What the loss ignores.
+    usual = number > 0 and number != 255
     return COLORS[(number - 1) % len(COLORS)] if usual else GREY
 
 

@@ -33,7 +33,8 @@ def lsuv_init(
     through them.
 
     Call it before training. Frozen layers are left alone, and so are those
-    without a kernel. If it fails, every weight is as it was.
+    without a kernel, recurrent ones, and those in a `SpectralNormalization`,
+    which sets their scale itself. If it fails, every weight is as it was.
 
     Args:
         model: A model that has not been trained, compiled or not.
@@ -107,7 +108,12 @@ def _variables(layer: Any) -> tuple[Any, Any]:
 def _in_turn(model: keras.Model, inputs: Any) -> list[Any]:
     """The layers that can be scaled, as data goes through them."""
     places: dict[Any, int] = {}
-    candidates = [x for x in layers_of(model) if _variables(x)[0] is not None]
+    left_alone = _left_alone(model)
+    candidates = [
+        layer
+        for layer in layers_of(model)
+        if _variables(layer)[0] is not None and id(layer) not in left_alone
+    ]
 
     def noting(layer: Any) -> Any:
         call = layer.call
@@ -125,12 +131,25 @@ def _in_turn(model: keras.Model, inputs: Any) -> list[Any]:
     if not places:
         raise ValueError(
             "`model` must have layers with a kernel that train, such as "
-            "`Dense` and `Conv2D`. Unfreeze it, if it is frozen. Received: "
+            "`Dense` and `Conv2D`. Unfreeze it, if it is frozen; do it before "
+            "LoRA or quantization. Received: "
             f"model={model.name}"
         )
     return sorted(
         (x for x in candidates if id(x) in places), key=lambda x: places[id(x)]
     )
+
+
+def _left_alone(model: keras.Model) -> set[int]:
+    """Recurrent layers, whose outputs go back in, and what is normalized."""
+    wrappers = [
+        layer
+        for layer in layers_of(model)
+        if isinstance(layer, keras.layers.SpectralNormalization)
+    ]
+    recurrent = [x for x in layers_of(model) if hasattr(x, "recurrent_kernel")]
+    inside = [wrapper.layer for wrapper in wrappers]
+    return {id(layer) for layer in (*wrappers, *inside, *recurrent)}
 
 
 def _scaled(

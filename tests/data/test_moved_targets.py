@@ -169,3 +169,39 @@ def test_in_a_pipeline_with_images_of_any_size():
     for batch, expected in zip(data, known, strict=True):
         for name, found in unknown(batch).items():
             np.testing.assert_allclose(found, expected[name], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"keypoints": np.zeros((2, 2))}, r"`keypoints` must be \(n, num_p"),
+        ({"keypoints": np.zeros((2, 5, 3))}, r"of shape \(2, 5, 3\)"),
+        ({"keypoints": np.zeros((3, 5, 2))}, "`keypoints` must have an entry"),
+        ({"segmentation_masks": np.zeros((8, 8))}, "`segmentation_masks` must"),
+        ({"targets": np.zeros((1, 8, 8, 3))}, r"images of shape \(2, 8, 8"),
+    ],
+)
+def test_entries_that_do_not_fit(entry, message):
+    with pytest.raises(ValueError, match=message):
+        AugTransforms()({"images": np.zeros((2, 8, 8, 3)), **entry})
+
+
+def test_points_of_several_things_in_an_image():
+    images = np.zeros((3, 9, 9, 3), "float32")
+    points = np.random.default_rng(0).uniform(0, 8, (3, 2, 4, 2))
+    found = [
+        AugTransforms(30, seed=0, p=1)(
+            {"images": images, "keypoints": each}, training=True
+        )
+        for each in (points, points.reshape(3, 8, 2))
+    ]
+    for name in ("keypoints", "keypoint_weights"):
+        several, flat = (numbers(each[name]) for each in found)
+        np.testing.assert_array_equal(several.reshape(flat.shape), flat)
+
+
+def test_targets_from_0_to_1_are_told():
+    images = np.full((2, 8, 8, 3), 200.0)
+    data = {"images": images, "targets": images / 255}
+    with pytest.warns(UserWarning, match="Pixels must be from 0 to 255"):
+        AugTransforms(seed=0)(data, training=True)

@@ -124,3 +124,32 @@ def test_bad_arguments(model):
     new.compile("sgd", "mse")
     with pytest.raises(ValueError, match="must be built and have kernels"):
         loss_landscape(new, np.zeros((4, 3)), np.zeros((4, 2)))
+
+
+def test_penalties_of_outputs_and_losses_that_are_added():
+    @keras.saving.register_keras_serializable("test")
+    class Adds(keras.layers.Layer):
+        def call(self, x):
+            self.add_loss(keras.ops.mean(x**2))
+            return x
+
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, activity_regularizer="l2"),
+            Adds(),
+        ]
+    )
+    network.compile("sgd")  # with no other loss
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    found = loss_landscape(network, x, points=1).losses
+    expected = network.evaluate(x, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert expected > 0
+
+
+def test_a_plot_of_nothing():
+    empty = LossLandscape(np.full((3, 3), np.nan), np.linspace(-1, 1, 3))
+    with pytest.raises(ValueError, match="`losses` must be finite somewhere"):
+        empty.plot()

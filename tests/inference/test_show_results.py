@@ -126,3 +126,11 @@ def test_show_batch_draws_the_same_targets():
 def test_data_without_labels():
     with pytest.raises(ValueError, match="`y` must have one label a sample"):
         show_results(saying([1.0], "mse"), IMAGES)
+
+
+def test_several_numbers_are_no_classes():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(2, kernel_initializer="zeros"))
+    model.compile(loss="mse")
+    axes = show_results(model, np.zeros((1, 8, 8, 3)), np.array([[1.5, 7]]))
+    assert axes[0].get_title() == "predicted: none\nactual: 1.5, 7"

@@ -103,6 +103,14 @@ def test_what_it_refuses(tagger):
         label_report(tagger, SCORES, np.arange(80) % 4)
     with pytest.raises(ValueError, match="`thresholds` must be a probability"):
         label_report(tagger, SCORES, LABELS, thresholds=[0.5, 0.5])
+    with pytest.raises(ValueError, match=r"probability.*thresholds='a'"):
+        label_report(tagger, SCORES, LABELS, thresholds="a")
+    with pytest.raises(ValueError, match=r"labels are not known.*0\.5"):
+        label_report(tagger, SCORES, LABELS / 2)
+    with pytest.raises(ValueError, match="a name for each of 4 labels"):
+        label_report(tagger, SCORES, LABELS, class_names=["a"])
+    with pytest.raises(ValueError, match="outputs must be finite"):
+        label_report(tagger, SCORES * np.nan, LABELS)
     inputs = keras.Input((4,))
     softmax = keras.Model(inputs, keras.layers.Softmax()(inputs))
     softmax.compile(loss="categorical_crossentropy")

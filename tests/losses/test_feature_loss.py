@@ -168,3 +168,9 @@ def test_networks_that_do_not_fit_are_refused():
             ValueError, match=r"`network` must take the images.*network=eyes"
         ):
             loss(images, images)
+
+
+def test_images_of_two_sizes():
+    images = np.zeros((2, 16, 16, 3), "float32")
+    with pytest.raises(ValueError, match="must be of one size"):
+        FeatureLoss(EYES)(images, images[:, :8])

@@ -335,7 +335,9 @@ def dense(*end, **arguments):
         ({"critic": dense(1, "sigmoid")}, "`critic` must give logits"),
         ({"critic": keras.Sequential([])}, "`critic` must be built"),
         ({"generator": abs}, "`generator` must be a Keras model"),
+        ({"critic": mlp((4, 1), "c")}, "`critic` must take what the generator"),
         ({"switch": "never"}, "`switch` must be 'both', 'adaptive' or a pair"),
+        ({"switch": None}, "`switch` must be 'both', 'adaptive' or a pair"),
         ({"switch": (1, 2, 3)}, "`switch` must be 'both', 'adaptive' or a"),
         ({"switch": (1, 0)}, "`switch` must be a whole number of at least 1"),
         (
@@ -382,3 +384,42 @@ def test_critics_whose_end_shows_when_called():
 def test_critic_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         models.critic(*arguments)
+
+
+def test_a_part_can_not_train_against_itself():
+    network = mlp((3, 3), "same")
+    inside = keras.Sequential([keras.Input((3,)), network])
+    inside.add(keras.layers.Dense(1))
+    with pytest.raises(ValueError, match="no weights of the generator"):
+        models.GAN(network, inside)
+
+
+def test_without_targets_nothing_is_lost():
+    gan = made()
+    before = weights(gan)
+    for method in (gan.fit, gan.evaluate):
+        with pytest.raises(ValueError, match="`y` must be real images"):
+            method(NOISE, verbose=0)
+    assert distance(before, weights(gan)) == 0
+
+
+def test_real_images_of_another_size():
+    generator = mlp((2, 3), "generator")
+    inputs = keras.Input((None,))
+    critic = keras.Model(inputs, keras.ops.mean(inputs, -1, keepdims=True))
+    gan = models.GAN(generator, critic)
+    gan.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    with pytest.raises(ValueError, match=r"y of shape \(8, 5\), made of"):
+        gan.fit(NOISE[:8], np.zeros((8, 5)), verbose=0)
+
+
+@pytest.mark.tensorflow_only
+def test_exported(tmp_path):
+    import tensorflow as tf
+
+    gan = made()
+    gan.export(tmp_path / "gan", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "gan")
+    np.testing.assert_allclose(
+        loaded.serve(NOISE), gan.predict(NOISE, verbose=0), rtol=1e-5, atol=1e-6
+    )

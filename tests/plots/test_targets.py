@@ -94,3 +94,23 @@ def test_a_mask_of_another_size_lies_over_the_whole_image():
     (ax,) = plot_targets(IMAGES[:1], {"": MASKS[:1, ::2, ::2]})
     image, laid = ax.get_images()
     assert list(image.get_extent()) == list(laid.get_extent())
+
+
+def test_many_classes_and_maps_of_numbers():
+    masks = np.arange(2 * 8 * 8).reshape(2, 8, 8) % 120
+    assert kind_of(masks) == "mask"
+    depths = np.random.default_rng(0).uniform(size=(2, 8, 8))
+    assert kind_of(depths) == "image"
+    axes = plot_targets(np.zeros((2, 8, 8, 3)), {"input": None, "a": depths})
+    shown = axes[0, 1].get_images()[0].get_array()
+    np.testing.assert_allclose(shown, depths[0], atol=1e-6)
+
+
+def test_predicted_points_are_in_the_unit_of_the_actual_ones():
+    columns = {
+        "actual": np.full((1, 1, 2), 0.5),
+        "predicted": np.full((1, 1, 2), 1.1),
+    }
+    axes = plot_targets(np.zeros((1, 8, 8, 3)), columns)
+    places = [ax.collections[0].get_offsets()[0] for ax in axes[0]]
+    np.testing.assert_allclose(places, [[5.5, 5.5], [7.9, 7.9]])

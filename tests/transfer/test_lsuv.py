@@ -116,3 +116,18 @@ def test_a_model_without_kernels():
     model = keras.Sequential([keras.layers.Rescaling(2.0)])
     with pytest.raises(ValueError, match="must have layers with a kernel"):
         keras_fast.lsuv_init(model, X)
+
+
+def test_recurrent_and_normalized_layers_are_left_alone():
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(8, 6, 5)).astype("float32")
+    network = keras.Sequential(
+        [
+            keras.layers.SpectralNormalization(keras.layers.Dense(4)),
+            keras.layers.Bidirectional(keras.layers.LSTM(4)),
+            keras.layers.Dense(3, name="last"),
+        ]
+    )
+    found = keras_fast.lsuv_init(network, x)
+    assert [path.split("/")[-1] for path in found] == ["last"]
+    np.testing.assert_allclose(np.std(network(x)), 1, atol=0.1)

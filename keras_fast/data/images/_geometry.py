@@ -134,7 +134,7 @@ def _reflect(ops: Any, position: Any, size: int) -> Any:
 
 
 def move_points(ops: Any, points: Any, matrix: Matrix) -> Any:
-    """Where points go, (batch, points, 2): the matrix says whence they come."""
+    """Where points go, (batch, ..., 2): the matrix says whence they come."""
     (a, b, c), (d, e, f), (g, h, i) = matrix
     # The inverse but for a factor, which the division takes away.
     inverse = [
@@ -143,9 +143,8 @@ def move_points(ops: Any, points: Any, matrix: Matrix) -> Any:
         [d * h - e * g, b * g - a * h, a * e - b * d],
     ]
     x, y = points[..., 0], points[..., 1]
-    moved = [
-        p[:, None] * x + q[:, None] * y + r[:, None] for p, q, r in inverse
-    ]
+    each = (slice(None), *[None] * (len(points.shape) - 2))
+    moved = [p[each] * x + q[each] * y + r[each] for p, q, r in inverse]
     return ops.numpy.stack([v / moved[2] for v in moved[:2]], axis=-1)
 
 

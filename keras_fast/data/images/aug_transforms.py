@@ -20,11 +20,10 @@ from keras_fast.data.images._geometry import (
     sides,
     weights_inside,
 )
+from keras_fast.data.images._moved_targets import MOVED, check_targets
 from keras_fast.data.images._pixel_range import range_is_known
 
 FLIPS = ("horizontal", "dihedral")
-# What moves with the images.
-MOVED = ("images", "segmentation_masks", "targets", "keypoints")
 
 # Keras exports the base of its own layers of this kind under no name.
 ImageLayer: Any = keras.layers.RandomFlip.__base__
@@ -46,7 +45,7 @@ class AugTransforms(ImageLayer):
     A dictionary may hold more than `"images"`, and these move with them:
 
     - `"segmentation_masks"`, with or without channels, whose numbers stay
-      those that they are;
+      those that they are, in `tf.data` as floats;
     - `"targets"`, images that a model is to return, of any size, which are
       relit like the images;
     - `"keypoints"` (..., num_points, 2), x and y in pixels, of which (0, 0) is
@@ -78,7 +77,7 @@ class AugTransforms(ImageLayer):
 
     Raises:
         ValueError: An argument is out of its range, bounding boxes are given,
-            or a dictionary has no images.
+            a dictionary has no images, or its entries don't fit them.
         TypeError: The input is a tuple or a list.
 
     Warns:
@@ -145,21 +144,11 @@ class AugTransforms(ImageLayer):
                 f"{type(inputs).__name__}"
             )
         if not isinstance(inputs, dict):
-            self._check_range(inputs, kwargs.get("training"))
+            self._check_range([inputs], kwargs.get("training"))
             return super().__call__(inputs, *args, **kwargs)
-        if "images" not in inputs:
-            raise ValueError(
-                "`inputs` must have `images`. Pass a dictionary such as "
-                "{'images': x, 'labels': y}. Received: inputs with "
-                f"{sorted(inputs)}"
-            )
-        if "bounding_boxes" in inputs:
-            raise ValueError(
-                "`bounding_boxes` must not be given: they are not moved. "
-                "Use Keras's Random* layers for them. "
-                f"Received: inputs with {sorted(inputs)}"
-            )
-        self._check_range(inputs["images"], kwargs.get("training"))
+        check_targets(inputs)
+        pixels = [inputs[x] for x in ("images", "targets") if x in inputs]
+        self._check_range(pixels, kwargs.get("training"))
         # Keras would turn integer labels into floats.
         names = [*MOVED, "keypoint_weights"]
         moved = {name: inputs[name] for name in names if name in inputs}
@@ -201,10 +190,10 @@ class AugTransforms(ImageLayer):
         points, inside = weights_inside(ops, points, height, width)
         return {"keypoints": points, "keypoint_weights": weights * inside}
 
-    def _check_range(self, images: Any, training: Any) -> None:
+    def _check_range(self, images: list[Any], training: Any) -> None:
         """Warn of pixels from 0 to 1, once."""
         if training and not self._range_is_known:
-            self._range_is_known = range_is_known(images)
+            self._range_is_known = all([*map(range_is_known, images)])
 
     def get_random_transformation(
         self, data: Any, training: bool = True, seed: Any = None

@@ -90,7 +90,7 @@ def crappify(
 
 def _pixels(images: Any) -> np.ndarray:
     pixels = np.asarray(images)
-    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3):
+    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not len(pixels):
         raise ValueError(
             "`images` must be (n, height, width, channels) of one channel or "
             "three. Pass a batch, without transparency. "
