@@ -87,6 +87,7 @@ figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, sharey=True)
 for ax, (name, points) in zip(axes, made.items(), strict=True):
     ax.scatter(*points.T, s=3)
     ax.set(title=name, aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6))
+    ax.set(xlabel="x", ylabel="y" if name == "real" else "")
 
 # %% [markdown]
 # What happened on the right? There is no minimum to roll into. The critic moves

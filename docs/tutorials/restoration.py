@@ -167,9 +167,9 @@ for line, i in zip(axes, range(5, 9), strict=True):
 # - The network has no fixed size: train it on small pieces, and let it repair
 #   whole images.
 # - Noise, scratches, writing, missing colour: anything that you can do to an
-#   image, such a network can try to undo. With `scale=1` the input has the size
-#   of the output, and `models.unet(base, 3)` brings what a pretrained network
-#   knows of images.
+#   image, such a network can try to undo. Compare it with what costs nothing: of
+#   plain noise, a blur takes away more than a large network learns to from a
+#   hundred images.
 # - Something between the two: weights half-way from the first training to the
 #   second make a network half-way between them, sharper than the one and closer
 #   to the pixels than the other

@@ -242,8 +242,9 @@ def _warn(reason: NoFeatures, frozen: int) -> None:
     warnings.warn(
         "The head can't be trained on features that are computed once, so it "
         f"trains on the data itself, with the base frozen, for {frozen} "
-        "epochs. Pass data that can be read again and a model that "
-        "`split_head` can cut, or `head_epochs=0` and `freeze_epochs`. "
+        "epochs. Pass `head_epochs=0`, for a U-Net for one, and as many "
+        "`freeze_epochs` as you like; or data that can be read again and a "
+        "model with a head. "
         f"Received: {reason}",
         stacklevel=4,
     )

@@ -178,6 +178,7 @@ def test_in_a_pipeline_with_images_of_any_size():
         ({"keypoints": np.zeros((2, 5, 3))}, r"of shape \(2, 5, 3\)"),
         ({"keypoints": np.zeros((3, 5, 2))}, "`keypoints` must have an entry"),
         ({"segmentation_masks": np.zeros((8, 8))}, "`segmentation_masks` must"),
+        ({"masks": np.zeros((2, 8, 8))}, "Call it `segmentation_masks`"),
         ({"targets": np.zeros((1, 8, 8, 3))}, r"images of shape \(2, 8, 8"),
     ],
 )

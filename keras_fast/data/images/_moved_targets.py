@@ -9,6 +9,13 @@ __all__ = ["MOVED", "check_targets"]
 
 # What moves with the images.
 MOVED = ("images", "segmentation_masks", "targets", "keypoints")
+# What they may be called, and would stay where they are.
+GUESSES = {
+    "mask": "segmentation_masks",
+    "masks": "segmentation_masks",
+    "points": "keypoints",
+    "target": "targets",
+}
 
 
 def check_targets(inputs: Mapping[str, Any]) -> None:
@@ -24,6 +31,11 @@ def check_targets(inputs: Mapping[str, Any]) -> None:
             "`bounding_boxes` must not be given: they are not moved. "
             "Use Keras's Random* layers for them. "
             f"Received: inputs with {sorted(inputs)}"
+        )
+    for guess in GUESSES.keys() & inputs.keys():
+        raise ValueError(
+            f"`{guess}` must have the name of what moves with the images. Call "
+            f"it `{GUESSES[guess]}`. Received: inputs with {sorted(inputs)}"
         )
     images = _shape(inputs["images"])
     if images is None:
