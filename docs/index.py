@@ -230,5 +230,8 @@ print(
 # | get the last percent | [Transfer learning in eight steps](tutorials/transfer.md) |
 # | find a word that you know from fastai | [Coming from fastai](from_fastai.md) |
 # | know which schedule, which rate, what to freeze | [How to choose](choose/schedule.md) |
+# | mark what is where in an image, repair images, or make them | [A label for each pixel](tutorials/segmentation.md), [Repairing images](tutorials/restoration.md), [Two networks against each other](tutorials/gans.md) |
+# | find several things in an image, or points | [Several labels, and points](tutorials/labels_and_points.md) |
 # | learn from a table, or from ratings | [Tables with embeddings](tutorials/tables.md), [Ratings](tutorials/ratings.md) |
+# | learn from texts | [Text](tutorials/text.md), [A model for texts](choose/text.md) |
 # | train on a GPU, or on more data | [Mixed precision](tutorials/mixed_precision.md), [Bigger than one machine](tutorials/bigger.md) |
