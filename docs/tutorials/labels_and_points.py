@@ -78,7 +78,7 @@ train, valid = load("train"), load("valid")
 # binary crossentropy.
 
 # %% alt="Nine scenes with the names of what is in them"
-x, labels, _ = scenes(train, 500, most=3, seed=0)
+x, labels, _ = scenes(train, 400, most=3, seed=0)
 x_valid, y_valid, _ = scenes(valid, 200, most=3, seed=1)
 x_test, y_test, _ = scenes(valid, 200, most=3, seed=2)
 axes = show_batch(x, labels, class_names=CLASSES)
@@ -90,7 +90,9 @@ model = models.image_classifier(
     base, len(CLASSES), input_shape=shape, activation="sigmoid"
 )
 model.compile(keras.optimizers.AdamW(weight_decay=0.01), "binary_crossentropy")
-history = keras_fast.fine_tune(model, x, labels, epochs=4, verbose=0)
+history = keras_fast.fine_tune(
+    model, x, labels, epochs=3, num_views=1, verbose=0
+)
 
 # %% [markdown]
 # ## Thresholds
@@ -139,7 +141,7 @@ axes = report.plot()
 # votes for a point nearby, and the votes are averaged by how sure they are.
 
 # %% alt="Nine scenes with a point in the middle of the drawing"
-x, _, points = scenes(train, 500, most=1, seed=3)
+x, _, points = scenes(train, 300, most=1, seed=3)
 x_test, _, points_test = scenes(valid, 200, most=1, seed=4)
 axes = show_batch(x, points)
 
