@@ -172,7 +172,7 @@ axes = inference.show_results(finder, x_test, points_test, n=4)
 #   images, move the points too: `(points + 0.5) * new / old - 0.5`.
 # - Compare with the mean of all points, as above. On faces that all look into
 #   the camera it is not far off, and many points want images of 112 pixels or
-#   more, and a few hundred updates.
+#   more, and many hundred updates.
 # - `AugTransforms` moves them with the images if it gets a dict of `"images"`
 #   and `"keypoints"`, and says which have left the image: pass its
 #   `"keypoint_weights"` as `sample_weight`.

@@ -109,7 +109,8 @@ class Perplexity(keras.metrics.Metric):
         # A label that is no class has no probability. JAX would make it 1.
         known = ops.logical_and(y_true >= 0, y_true < y_pred.shape[-1])
         if not self.from_logits:
-            known = ops.logical_and(known, ops.min(y_pred, axis=-1) >= 0)
+            least: Any = ops.min(y_pred, axis=-1)
+            known = ops.logical_and(known, least >= 0)
         losses = ops.where(known, losses, float("nan"))
         share: Any = ops.ones_like(losses)
         for weight in weights:

@@ -136,8 +136,8 @@ def _classes(masks: Any) -> np.ndarray:
 
 
 def _are_relative(columns: Mapping[str, np.ndarray | None]) -> bool:
-    points = [x for x in columns.values() if _kind(x) == "points"]
-    return bool(points) and np.abs(points[0]).max(initial=0) <= 1
+    points = [np.asarray(x) for x in columns.values() if _kind(x) == "points"]
+    return bool(points) and bool(np.abs(points[0]).max(initial=0) <= 1)
 
 
 def _in_pixels(points: np.ndarray, images: np.ndarray) -> np.ndarray:
