@@ -172,11 +172,14 @@ def _directions(
 
 
 def _loss(model: Any, directions: Any) -> Any:
+    ways = [(v, tuple(map(_tensor, pair))) for v, pair in directions]
+
     def loss(inputs: Any) -> Any:
         at, x, y, sample_weight = inputs
+        steps: Any = ops.convert_to_tensor(at)
         mapping = [
-            (variable, variable.value + at[0] * first + at[1] * second)
-            for variable, (first, second) in directions
+            (variable, variable.value + steps[0] * first + steps[1] * second)
+            for variable, (first, second) in ways
         ]
         with keras.StatelessScope(mapping, collect_losses=True):
             outputs = model(x, training=False)
