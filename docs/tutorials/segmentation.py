@@ -177,9 +177,9 @@ scores = model.predict(x_valid, verbose=0)
 score("U-Net", scores.argmax(axis=-1))
 
 # %% [markdown]
-# Ask about the mirrored scene as well, turn its scores back, and take the mean.
-# That takes twice the time. Here it changes next to nothing: the network was
-# trained on mirrored scenes.
+# Test-time augmentation predicts the mirrored scene as well, mirrors its scores
+# back, and takes the mean. That takes twice the time. Here it changes next to
+# nothing: the network was trained on mirrored scenes.
 
 # %%
 views = inference.flips()

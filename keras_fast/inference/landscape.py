@@ -85,7 +85,7 @@ def loss_landscape(
     compared; biases and the parameters of normalization stay where they are.
     The loss is that of `evaluate()`: without dropout, with the penalties of the
     layers, and with statistics of batch normalization as they are. It is what
-    the model's `compute_loss()` gives; a `test_step()` of its own isn't asked.
+    the model's `compute_loss()` gives; a custom `test_step()` is not used.
 
     Two directions out of millions show little. A smooth landscape says nothing
     of how well a network generalizes.

@@ -14,7 +14,6 @@ GUESSES = {
     "mask": "segmentation_masks",
     "masks": "segmentation_masks",
     "points": "keypoints",
-    "target": "targets",
 }
 
 
@@ -32,7 +31,7 @@ def check_targets(inputs: Mapping[str, Any]) -> None:
             "Use Keras's Random* layers for them. "
             f"Received: inputs with {sorted(inputs)}"
         )
-    for guess in GUESSES.keys() & inputs.keys():
+    for guess in sorted(GUESSES.keys() & inputs.keys()):
         raise ValueError(
             f"`{guess}` must have the name of what moves with the images. Call "
             f"it `{GUESSES[guess]}`. Received: inputs with {sorted(inputs)}"
