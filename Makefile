@@ -25,8 +25,8 @@ OLDEST ?= tests/test_public_api.py tests/test_precision.py \
 	tests/transfer/test_head_assemblies.py tests/transfer/test_weight_decay.py
 
 BIN := .venv/bin
-test-oldest: BIN := .venv-oldest/bin
-test-no-tensorflow: BIN := .venv-no-tensorflow/bin
+test-oldest .venv-oldest/.stamp: BIN := .venv-oldest/bin
+test-no-tensorflow .venv-no-tensorflow/.stamp: BIN := .venv-no-tensorflow/bin
 # Two at a time, a file each: models that a file's tests share are built once.
 # At the end the slowest ten.
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 10

@@ -55,10 +55,15 @@ class PixelShuffle(keras.layers.Layer):
             )
 
     def call(self, inputs: Any) -> Any:
-        if self.scale == 1:
-            return inputs
-        return keras.ops.nn.depth_to_space(
-            inputs, self.scale, data_format="channels_last"
+        # Older versions of Keras have no `ops.depth_to_space`.
+        _, height, width, _ = keras.ops.shape(inputs)
+        channels = inputs.shape[-1] // self.scale**2
+        blocks = keras.ops.reshape(
+            inputs, (-1, height, width, self.scale, self.scale, channels)
+        )
+        return keras.ops.reshape(
+            keras.ops.transpose(blocks, (0, 1, 3, 2, 4, 5)),
+            (-1, height * self.scale, width * self.scale, channels),
         )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
