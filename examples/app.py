@@ -1,0 +1,243 @@
+"""A web page on your machine that classifies the images dropped on it.
+
+    python examples/app.py classifier.keras [--port 8000]
+
+Beside `classifier.keras` lies `classifier.json`, which `save` below writes: the
+names of the classes and the size of the images. It needs nothing that
+keras_fast does not need. For many users at once put a server made for that in
+front of `Classifier`.
+"""
+
+import argparse
+import io
+import json
+import os
+import tempfile
+import threading
+import warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from PIL import Image
+
+from keras_fast.data import load_images
+
+MOST_BYTES = 20 << 20
+MOST_PIXELS = 50_000_000
+FORMATS = ["BMP", "GIF", "JPEG", "PNG", "WEBP"]
+
+
+def save(model, path, class_names, size):
+    """The model, and beside it what a program needs to use it."""
+    path = Path(path)
+    kept = {"class_names": list(class_names), "size": size}
+    model.save(path)
+    path.with_suffix(".json").write_text(json.dumps(kept, ensure_ascii=False))
+
+
+class Classifier:
+    """A saved model, from the path of an image to the names of its classes."""
+
+    def __init__(self, path):
+        path = Path(path)
+        self.model = keras.models.load_model(path, compile=False)
+        kept = json.loads(path.with_suffix(".json").read_text())
+        self.class_names, self.size = kept["class_names"], kept["size"]
+
+    def __call__(self, path):
+        """The probability of each class, the most likely first."""
+        image = load_images([path], self.size)
+        probabilities = self.model.predict(image, verbose=0)[0]
+        order = np.argsort(-probabilities)
+        return {self.class_names[i]: float(probabilities[i]) for i in order}
+
+
+class Refused(Exception):
+    """Why an upload is not classified, and HTTP's status for it."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def check(content):
+    """Refuse what is no image, before its pixels take memory."""
+    if not content:
+        raise Refused(400, "No image arrived. Drop one file.")
+    most = f"{MOST_PIXELS // 1_000_000} megapixels"
+    too_large = Refused(413, f"The image has more than {most}.")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of sizes that are refused below.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise too_large from error
+    except Exception as error:
+        message = f"This is not an image in one of {', '.join(FORMATS)}."
+        raise Refused(415, message) from error
+    if width * height > MOST_PIXELS:
+        raise too_large
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the page and `classify`, to this machine alone."""
+
+    def __init__(self, classify, port=8000):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.classify = classify
+        self.one_at_a_time = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    timeout = 30  # seconds without a byte
+
+    def do_GET(self):
+        if self.path == "/":
+            self.reply(200, "text/html", PAGE)
+        else:
+            self.reply(404, "text/plain", "The page is at /")
+
+    def do_POST(self):
+        try:
+            status, found = 200, self.classified(self.content())
+        except Refused as error:
+            status, found = error.status, {"error": str(error)}
+        self.reply(status, "application/json", json.dumps(found))
+
+    def content(self):
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise Refused(411, "The request has no Content-Length.")
+        if int(length) > MOST_BYTES:
+            most = MOST_BYTES >> 20
+            raise Refused(413, f"The file is larger than {most} MB.")
+        return self.rfile.read(int(length))
+
+    def classified(self, content):
+        check(content)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "image")
+            path.write_bytes(content)
+            try:
+                with self.server.one_at_a_time:
+                    return self.server.classify(path)
+            except ValueError as error:
+                message = "The image is damaged: it can't be decoded."
+                raise Refused(400, message) from error
+
+    def reply(self, status, kind, text):
+        body = text.encode()
+        # What is left of a refused upload is not read.
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>What is it?</title>
+<link rel="icon" href="data:,">
+<style>
+  :root { color-scheme: light dark; font: 1.1rem/1.5 system-ui, sans-serif; }
+  body { max-width: 32rem; margin: 2rem auto; padding: 0 1rem; }
+  label { display: block; padding: 3rem 1rem; text-align: center;
+          border: 2px dashed; border-radius: .5rem; cursor: pointer; }
+  label.over, label:focus-within { color: HighlightText;
+          background: Highlight; }
+  input { position: absolute; width: 1px; opacity: 0; }
+  [hidden] { display: none !important; }
+  img { display: block; max-width: 100%; max-height: 16rem; margin: 1rem auto; }
+  meter { width: 100%; height: 1.2rem; }
+  ol { list-style: none; padding: 0; }
+  li span { float: right; }
+</style>
+<h1>What is it?</h1>
+<label>Drop an image here, or click to choose one
+  <input type="file" accept="image/*"></label>
+<img hidden alt="The image that you dropped">
+<div role="status"></div>
+<script>
+  const [drop, input, image, status] = ['label', 'input', 'img', '[role]']
+    .map((name) => document.querySelector(name));
+
+  function row([name, probability]) {
+    const item = document.createElement('li');
+    const percent = document.createElement('span');
+    const meter = document.createElement('meter');
+    percent.textContent = (100 * probability).toFixed(1) + ' %';
+    meter.value = probability;
+    meter.title = name;
+    item.append(name, percent, meter);
+    return item;
+  }
+
+  async function ask(file) {
+    if (!file) { status.textContent = 'That was no file.'; return; }
+    if (file.size > MOST_BYTES) {
+      status.textContent = 'The file is larger than MOST_MB MB.';
+      return;
+    }
+    status.textContent = 'Looking …';
+    image.hidden = true;
+    try {
+      const reply = await fetch('/', { method: 'POST', body: file });
+      const found = await reply.json();
+      if (found.error) { status.textContent = found.error; return; }
+      image.src = URL.createObjectURL(file);
+      image.hidden = false;
+      const list = document.createElement('ol');
+      list.append(...Object.entries(found).slice(0, 5).map(row));
+      status.replaceChildren(list);
+    } catch (error) {
+      status.textContent = 'The server does not answer. Is it still running?';
+    }
+  }
+
+  input.onchange = () => { ask(input.files[0]); input.value = ''; };
+  ondragover = (event) => { event.preventDefault(); drop.className = 'over'; };
+  ondragleave = () => { drop.className = ''; };
+  ondrop = (event) => {
+    event.preventDefault();
+    drop.className = '';
+    ask(event.dataTransfer.files[0]);
+  };
+</script>
+</html>
+""".replace("MOST_BYTES", str(MOST_BYTES)).replace(
+    "MOST_MB", str(MOST_BYTES >> 20)
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--port", type=int, default=8000)
+    given = parser.parse_args()
+    classify = Classifier(given.model)
+    with Server(classify, given.port) as running:
+        print(f"http://127.0.0.1:{running.server_port} (Ctrl+C stops it)")
+        try:
+            running.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+if __name__ == "__main__":
+    main()

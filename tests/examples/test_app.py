@@ -1,0 +1,128 @@
+"""The web page's server: what it answers, and what it refuses."""
+
+import http.client
+import io
+import json
+import threading
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = [pytest.mark.once, pytest.mark.tensorflow_only]
+
+
+def image(kind="PNG", size=(20, 30), color=(255, 0, 0)):
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, kind)
+    return file.getvalue()
+
+
+def reds(path):
+    """A model whose probabilities are the shares of red, green and blue."""
+    inputs = keras.Input((8, 8, 3))
+    pixels = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, keras.layers.Rescaling(1 / 255)(pixels))
+    model.compile("adam", "mse")
+    import app
+
+    app.save(model, path, ["red", "grün", "blue"], size=8)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        import app
+
+        path = tmp_path_factory.mktemp("served") / "model.keras"
+        reds(path)
+        app.classify = app.Classifier(path)
+        yield app
+
+
+@pytest.fixture(scope="module")
+def ask(app):
+    """Status and answer to an upload."""
+    with app.Server(app.classify, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+
+        def asked(body, method="POST", path="/", **headers):
+            connection = http.client.HTTPConnection(
+                "127.0.0.1", server.server_port, timeout=60
+            )
+            try:
+                connection.request(method, path, body, headers)
+                reply = connection.getresponse()
+                return reply.status, reply.read().decode()
+            finally:
+                connection.close()
+
+        yield asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF"])
+def test_names_come_with_their_probabilities(ask, app, kind):
+    status, text = ask(image(kind, color=(0, 255, 0)))
+    assert status == 200
+    found = json.loads(text)
+    assert next(iter(found)) == "grün"
+    np.testing.assert_allclose(found["grün"], 1, atol=0.02)
+    np.testing.assert_allclose(found["red"] + found["blue"], 0, atol=0.02)
+
+
+def test_page_is_served(ask):
+    status, text = ask(None, "GET")
+    assert status == 200
+    assert "Drop an image" in text
+    assert ask(None, "GET", "/secrets")[0] == 404
+
+
+def noise(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def png_that_claims(side):
+    """A small file with a header that says otherwise."""
+    small = bytearray(image())
+    small[16:24] = side.to_bytes(4, "big") * 2  # width and height
+    small[29:33] = zlib.crc32(small[12:29]).to_bytes(4, "big")
+    return bytes(small)
+
+
+BAD = {
+    "nothing": (b"", {}, 400, "No image arrived"),
+    "text": (b"a letter", {}, 415, "not an image in one of BMP, GIF"),
+    "another kind": (image("TIFF"), {}, 415, "not an image in one of"),
+    "half an image": (noise((64, 64))[:2000], {}, 400, "damaged"),
+    "huge": (b"", {"Content-Length": str(1 << 40)}, 413, "larger than 20 MB"),
+    "large": (png_that_claims(8_000), {}, 413, "more than 50 megapixels"),
+    "a bomb": (png_that_claims(60_000), {}, 413, "more than 50 megapixels"),
+    "no length": (b"", {"Content-Length": "-1"}, 411, "no Content-Length"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_uploads_are_refused_and_the_server_goes_on(ask, name):
+    body, headers, status, message = BAD[name]
+    found, text = ask(body, **headers)
+    assert (found, message in json.loads(text)["error"]) == (status, True)
+    assert ask(image())[0] == 200
+
+
+def test_model_is_kept_with_its_names(app, tmp_path):
+    reds(tmp_path / "model.keras")
+    kept = json.loads((tmp_path / "model.json").read_text())
+    assert kept == {"class_names": ["red", "grün", "blue"], "size": 8}
+    (tmp_path / "blue.png").write_bytes(image(color=(0, 0, 255)))
+    found = app.Classifier(tmp_path / "model.keras")(tmp_path / "blue.png")
+    assert next(iter(found)) == "blue"
