@@ -27,13 +27,17 @@ AHEAD = 4  # batches that a training may be ahead of who kills it
 class Tell(keras.callbacks.Callback):
     """Writes down each batch before it can be saved.
 
-    From batch `until` on it waits for the gate, so that a parent that is slow
+    From batch `until` on it waits for a signal, so that a parent that is slow
     to kill finds the training where it wants it.
     """
 
-    def __init__(self, pipe, until, gate):
+    def __init__(self, pipe, until):
         super().__init__()
-        self.pipe, self.until, self.gate = pipe, until, gate
+        self.pipe, self.until = pipe, until
+        # Python writes to it when a signal comes, to whichever thread.
+        self.heard, hears = os.pipe()
+        os.set_blocking(hears, False)
+        signal.set_wakeup_fd(hears)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -42,10 +46,10 @@ class Tell(keras.callbacks.Callback):
         number = self.epoch * BATCHES + batch
         os.write(self.pipe, b"%d\n" % number)
         if number >= self.until:
-            os.read(self.gate, 1)  # returns once the parent closes it
+            os.read(self.heard, 1)
 
 
-def train(path, save_freq, pipe, *until):
+def train(path, save_freq, pipe, until):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
@@ -59,7 +63,7 @@ def train(path, save_freq, pipe, *until):
         verbose=0,
         callbacks=[
             SGDR(0.05, cycle_len=1.5),
-            Tell(pipe, *until),
+            Tell(pipe, until),
             ResumableCheckpoint(path, save_freq=save_freq),
         ],
     )
@@ -67,19 +71,16 @@ def train(path, save_freq, pipe, *until):
 
 
 def start(path, save_freq, until=EPOCHS * BATCHES):
-    """A child that trains, the lines that it writes, and its gate."""
+    """A child that trains, and the lines that it writes."""
     reading, writing = os.pipe()
-    waiting, gate = os.pipe()
     child = os.fork()
     if child:
         os.close(writing)
-        os.close(waiting)
-        return child, os.fdopen(reading), gate
+        return child, os.fdopen(reading)
     code = 1
     try:
         os.close(reading)
-        os.close(gate)
-        train(path, save_freq, writing, until, waiting)
+        train(path, save_freq, writing, until)
         code = 0
     except KeyboardInterrupt:
         code = 130
@@ -88,9 +89,8 @@ def start(path, save_freq, until=EPOCHS * BATCHES):
 
 
 def finish(path, save_freq):
-    child, lines, gate = start(path, save_freq)
+    child, lines = start(path, save_freq)
     *batches, found = lines.read().split()
-    os.close(gate)
     assert os.waitpid(child, 0)[1] == 0
     return found, batches
 
@@ -102,7 +102,7 @@ def run(number, kills, save_freq, rng, wanted):
         path = os.path.join(folder, "save")
         last = (EPOCHS - 2) * BATCHES
         for target in sorted(rng.sample(range(last), kills)):
-            child, lines, gate = start(path, save_freq, target + AHEAD)
+            child, lines = start(path, save_freq, target + AHEAD)
             first = int(lines.readline())
             lost.append(done + 1 - first)
             done = first
@@ -110,7 +110,6 @@ def run(number, kills, save_freq, rng, wanted):
                 done = int(lines.readline())
             time.sleep(rng.random() * 0.003)
             os.kill(child, number)
-            os.close(gate)
             done = max([done, *map(int, lines.read().split())])
             ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         found, batches = finish(path, save_freq)

@@ -214,7 +214,9 @@ whole.load_weights("half.keras")
 
 difference = np.abs(whole.predict(x, verbose=0) - wanted).max()
 print(f"within {difference:.0e} of the model in float32")
-print(f"in float16, within {np.abs(half.predict(x, verbose=0) - wanted).max():.0e}")
+print(
+    f"in float16, within {np.abs(half.predict(x, verbose=0) - wanted).max():.0e}"
+)
 
 # %% [markdown]
 # ## A web page
