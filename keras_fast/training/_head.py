@@ -19,6 +19,7 @@ from keras_fast._keras.progress import OneBar, heading
 from keras_fast._keras.unwrap import scope
 from keras_fast.callbacks import OneCycle
 from keras_fast.training._features import Features, NoFeatures, features
+from keras_fast.training._points import start_points
 from keras_fast.transfer.batch_norm import batch_norms, update_batch_norm
 from keras_fast.transfer.split import cut
 
@@ -130,6 +131,7 @@ def _fit(
 ) -> keras.callbacks.History:
     """Train this head with the loss that the model is compiled with."""
     rate = PEAK * _start(_last_dense(head), given.y)
+    start_points(head, given)
     with scope(model):
         head.compile(
             keras.optimizers.AdamW(rate, weight_decay=0.01),

@@ -6,6 +6,8 @@ import pytest
 
 import keras_fast
 from keras_fast.models import point_regressor
+from keras_fast.training._features import Features
+from keras_fast.training._points import start_points
 
 SIZE = 32
 
@@ -85,6 +87,10 @@ def test_its_groups_head_and_recipe():
     body, head = keras_fast.split_head(model)
     assert [layer.name for layer in head.layers if layer.weights] == [
         "points_bn",
+        "points_conv1",
+        "points_bn1",
+        "points_conv3",
+        "points_bn3",
         "point_maps",
     ]
     np.testing.assert_allclose(
@@ -97,6 +103,46 @@ def test_its_groups_head_and_recipe():
         model, images, points, epochs=1, head_epochs=2, verbose=0
     )
     assert history.head is not None
+
+
+@pytest.mark.parametrize("units", ["pixels", "relative"])
+def test_fine_tune_starts_points_at_their_means(units):
+    images, points = spots(8)
+    points = np.concatenate([points, points + 3], axis=1)
+    if units == "relative":
+        points = 2 * (points + 0.5) / SIZE - 1
+    # Those that are missing have no say.
+    weights = np.ones((8, 2))
+    weights[::3, 1] = 0
+    expected = [points[:, 0].mean(0), points[weights[:, 1] > 0, 1].mean(0)]
+    model = point_regressor(
+        backbone(), 2, input_shape=(SIZE, SIZE, 3), units=units
+    )
+    body, head = keras_fast.split_head(model)
+    features = body.predict(images, verbose=0)
+    start_points(head, Features(features, points, weights, 8, 1))
+    found = model.predict(images, verbose=0)
+    np.testing.assert_allclose(found, [expected] * 8, atol=1e-3)
+
+
+def test_features_are_those_at_an_eighth_of_the_size():
+    base = backbone()
+    deeper = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            *base.layers,
+            keras.layers.Conv2D(9, 3, strides=2, padding="same"),
+        ]
+    )
+    for network, channels in ((base, 16), (deeper, 16)):
+        model = point_regressor(network, 1, input_shape=(SIZE, SIZE, 3))
+        assert model.get_layer("points_bn").gamma.shape == (channels,)
+        assert model.get_layer("points").stride == 8
+    patches = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(9, 16, strides=16)]
+    )
+    model = point_regressor(patches, 1, input_shape=(SIZE, SIZE, 3))
+    assert model.get_layer("points").stride == 16
 
 
 def test_float32_under_mixed_precision_and_what_it_refuses():

@@ -1,6 +1,5 @@
 """A network that knows images already, and learns where points lie in them."""
 
-import math
 import os
 from typing import Any
 
@@ -10,12 +9,14 @@ from keras_fast._checks import one_of, whole
 from keras_fast.layers import SoftArgmax
 from keras_fast.models._checks import channels_last, image_shape
 from keras_fast.models.images._backbone import frozen_backbone
+from keras_fast.models.images._encoder import encoder_of
 from keras_fast.models.images._preprocessing import prepare
 
 __all__ = ["point_regressor"]
 
 UNITS = ("pixels", "relative")
-PROBE = 256  # pixels
+LEVEL = 3  # an eighth of the image; deeper features know less of where
+WIDTH = 96  # filters of the head
 
 
 def point_regressor(
@@ -29,22 +30,28 @@ def point_regressor(
     """A model that finds points in images, such as the corners of eyes.
 
     It takes raw pixels, 0 to 255, of any size, and preprocesses them itself.
-    Its head keeps the places of the feature maps, where pooling would lose
-    them: a convolution gives each point a score at each place and a distance
-    from it, and `keras_fast.layers.SoftArgmax` makes a position of both. The
-    head is the last group of `layer_groups(model)`. Everything before it
-    starts frozen; `unfreeze(model)` lets it train.
+    Its head keeps the positions in the feature maps, which pooling would lose:
+    from the backbone's features at an eighth of the resolution, convolutions
+    compute for each point a score at each position and an offset from it, and
+    `keras_fast.layers.SoftArgmax` combines them. The backbone's deeper layers
+    are left out: they know what is in the image, but less of where. The head
+    is the last group of `layer_groups(model)`. Everything before it starts
+    frozen; `unfreeze(model)` lets it train.
 
-    Compile it with `loss="mae"`, or with Keras's `Huber`. Points that are not
-    there get a `sample_weight` of 0, (n, num_points), as
-    `keras_fast.data.AugTransforms` gives it.
+    Each point starts in the middle of the image. `keras_fast.fine_tune` moves
+    it to its mean over the training data, from where it is learned much
+    faster.
+
+    Compile the model with `loss="mae"`, or with Keras's `Huber`. Points that
+    are missing get a `sample_weight` of 0, (n, num_points), as
+    `keras_fast.data.AugTransforms` returns it.
 
     Args:
         backbone: As in `image_classifier`.
         num_points: Number of points.
         input_shape: As in `image_classifier`. Predict in images of the size
-            that the model was trained on, or of multiples of the backbone's
-            stride, often 32: in others the maps don't fit the borders.
+            that the model was trained on, or of multiples of 8: in others
+            the maps don't fit the borders.
         weights: As in `image_classifier`.
         units: `"pixels"`, of which (0, 0) is the middle of the first, or
             `"relative"`, from -1 at the left or upper border to 1.
@@ -55,8 +62,8 @@ def point_regressor(
         precision.
 
     Raises:
-        ValueError: An argument is out of range, or the backbone does not end
-            in feature maps.
+        ValueError: An argument is out of range; the backbone does not end in
+            feature maps, or they are no smaller than the images.
 
     Examples:
         >>> from keras_fast import models
@@ -65,7 +72,7 @@ def point_regressor(
         >>> model.output_shape
         (None, 5, 2)
         >>> [layer.name for layer in keras_fast.layer_groups(model)[-1]]
-        ['points_bn', 'point_maps']
+        ['points_bn', 'points_conv1', ..., 'point_maps']
 
     Reference:
 
@@ -77,11 +84,29 @@ def point_regressor(
     one_of("units", units, UNITS)
     shape = image_shape(input_shape)
     base, mode = frozen_backbone(backbone, weights, shape)
+    encoder, [level] = encoder_of(base, shape, LEVEL)
     inputs = keras.Input((None, None, shape[-1]), name="image")
-    x = base(prepare(inputs, mode))
-    # Keras's own momentum, 0.99, is too slow for a few epochs.
-    x = keras.layers.BatchNormalization(momentum=0.9, name="points_bn")(x)
-    maps = keras.layers.Conv2D(
+    maps = _maps(encoder(prepare(inputs, mode)), num_points)
+    stride = 2**level if units == "pixels" else None
+    points = SoftArgmax(num_points, stride, dtype="float32", name="points")
+    return keras.Model(inputs, points(maps), name="point_regressor")
+
+
+def _maps(x: Any, num_points: int) -> Any:
+    """A score and two offsets for each point, at each position."""
+    x = _batch_norm("points_bn")(x)
+    for size in (1, 3):
+        x = keras.layers.Conv2D(
+            WIDTH,
+            size,
+            padding="same",
+            use_bias=False,  # the normalization after it has one
+            kernel_initializer="he_normal",
+            name=f"points_conv{size}",
+        )(x)
+        x = _batch_norm(f"points_bn{size}")(x)
+        x = keras.layers.ReLU(name=f"points_relu{size}")(x)
+    return keras.layers.Conv2D(
         3 * num_points,
         1,
         # So that every point starts in the middle of the image.
@@ -89,13 +114,8 @@ def point_regressor(
         dtype="float32",
         name="point_maps",
     )(x)
-    stride = _stride(base) if units == "pixels" else None
-    points = SoftArgmax(num_points, stride, dtype="float32", name="points")
-    return keras.Model(inputs, points(maps), name="point_regressor")
 
 
-def _stride(base: Any) -> int:
-    """A power of 2, whatever the borders take away."""
-    channels = base.input_shape[-1]
-    maps = base.compute_output_shape((None, PROBE, PROBE, channels))
-    return 2 ** round(math.log2(PROBE / maps[1]))
+def _batch_norm(name: str) -> keras.layers.Layer:
+    # Keras's own momentum, 0.99, is too slow for a few epochs.
+    return keras.layers.BatchNormalization(momentum=0.9, name=name)

@@ -8,15 +8,14 @@ import keras
 
 from keras_fast.layers import ICNR, PixelShuffle
 from keras_fast.models._checks import (
-    Shape,
     channels_last,
     check_activation,
     image_shape,
 )
 from keras_fast.models.images._backbone import frozen_backbone
+from keras_fast.models.images._encoder import encoder_of
 from keras_fast.models.images._preprocessing import prepare
 from keras_fast.models.images._resize_like import ResizeLike
-from keras_fast.transfer.levels import features_by_level
 
 __all__ = ["unet"]
 
@@ -98,7 +97,7 @@ def unet(
     check_activation(num_classes, activation)
     shape = image_shape(input_shape)
     base, mode = frozen_backbone(backbone, weights, shape)
-    encoder, levels = _encoder(base, shape)
+    encoder, levels = encoder_of(base, shape)
     inputs = keras.Input((None, None, shape[-1]), name="image")
     images = prepare(inputs, mode)
     features = keras.tree.flatten(encoder(images))
@@ -108,28 +107,6 @@ def unet(
         num_classes, 1, activation=activation, dtype="float32", name="scores"
     )(x)
     return keras.Model(inputs, outputs, name="unet")
-
-
-def _encoder(base: keras.Model, shape: Shape) -> tuple[keras.Model, list[int]]:
-    """A model with one output a level of resolution, and the levels."""
-    images = keras.Input((None, None, shape[-1]))
-    features = features_by_level(base, images)
-    deepest = max(features, default=0)
-    if deepest < 1:
-        raise ValueError(
-            "`backbone` must make images smaller, at least by half. Pass a "
-            "network that ends in smaller feature maps. Received: "
-            f"backbone={base.name}"
-        )
-    if any(size is not None and size < 2**deepest for size in shape[:2]):
-        raise ValueError(
-            "`input_shape` must be at least as large as the backbone's "
-            f"stride, {2**deepest} pixels. Pass larger images. Received: "
-            f"input_shape={shape!r}, backbone={base.name}"
-        )
-    encoder = keras.Model(images, list(features.values()), name="encoder")
-    encoder.trainable = False
-    return encoder, list(features)
 
 
 def _decoded(

@@ -1,0 +1,59 @@
+"""Where does a head that finds points start?"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fast.layers import SoftArgmax
+from keras_fast.training._features import Features
+
+__all__ = ["start_points"]
+
+
+def start_points(head: keras.Model, given: Features) -> None:
+    """Move each point to its mean in the data, if the head finds points.
+
+    From the middle of the image the offsets would need hundreds of updates to
+    get there, and what the features say would be learned around a wrong point.
+    """
+    *_, maps, last = [None, *head.layers]
+    if not isinstance(last, SoftArgmax) or not _has_bias(maps, last):
+        return
+    mean = _mean(given)
+    maps.kernel.assign(np.zeros(maps.kernel.shape))
+    sample = keras.tree.map_structure(lambda x: x[:1], given.x)
+
+    def found(offset: float) -> np.ndarray:
+        maps.bias.assign(_bias(np.full_like(mean, offset)))
+        return np.asarray(head.predict_on_batch(sample))[0]
+
+    # It is linear in the offsets, in pixels or in shares of the image.
+    begin, unit = found(0), found(1)
+    maps.bias.assign(_bias((mean - begin) / (unit - begin)))
+
+
+def _has_bias(maps: Any, last: SoftArgmax) -> bool:
+    return (
+        isinstance(maps, keras.layers.Conv2D)
+        and maps.use_bias
+        and maps.activation is keras.activations.linear
+        and maps.filters == 3 * last.num_points
+    )
+
+
+def _bias(offsets: np.ndarray) -> np.ndarray:
+    """Equal scores, then these offsets."""
+    right, down = offsets.T
+    return np.concatenate([np.zeros_like(right), right, down])
+
+
+def _mean(given: Features) -> np.ndarray:
+    """Of the points that are there, by their weights."""
+    points = np.asarray(given.y, np.float32)
+    if given.sample_weight is None:
+        return points.mean(axis=0)
+    weights = np.asarray(given.sample_weight, np.float32)
+    weights = weights.reshape(len(points), -1, 1)
+    weights = np.broadcast_to(weights, points.shape) + 1e-9
+    return np.average(points, axis=0, weights=weights)
