@@ -96,8 +96,8 @@ for column in ("dest", "wind_gust", "departs"):
 
 # %% [markdown]
 # - A **word** becomes a code. Code 0 is for words that are missing, new, or
-#   rarer than `min_count`: there is nothing to learn about an airport with three
-#   flights.
+#   rarer than `min_count`: there is nothing to learn about an airport with
+#   three flights.
 # - A **number** is scaled by its median and quartiles. A missing number becomes
 #   the median, and a second array, such as `wind_gust_na`, marks it. That is
 #   information too: in an hour without gusts it was calm.
@@ -280,8 +280,8 @@ for name in sorted(results, key=results.get):
 # above didn't have it.
 #
 # Don't expect this everywhere. On all four tables of the
-# [benchmarks](../benchmarks.md) gradient boosting is ahead. It takes seconds, so
-# always try it.
+# [benchmarks](../benchmarks.md) gradient boosting is ahead. It takes seconds,
+# so always try it.
 #
 # ## Which columns matter?
 #

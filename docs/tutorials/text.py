@@ -175,7 +175,7 @@ axes = heat.plot(class_names=["fewer stars", "five stars"])
 # %% [markdown]
 # ## More text
 #
-# Here the linear model stays ahead, alone too: 300,000 words are few. With four
+# Here the linear model on its own stays ahead: 300,000 words are few. With four
 # times as many, 18,000 reviews of clothes, the language model is ahead. The
 # figures below come from `benchmarks/text.py`: 22 minutes of CPU time for the
 # language model, then `fine_tune` as above, and the same linear model. They are
