@@ -130,8 +130,8 @@ print(f"accuracy on the validation images: {accuracy:.3f}")
 # %% [markdown]
 # ## What about augmentation?
 #
-# A mirrored image has different features, so a cache only knows the images as
-# they were.
+# A mirrored image has different features, so a cache covers only the original
+# images.
 #
 # `num_views` is the solution: put the augmentation into the body, and the cache
 # keeps several views of each image. Each epoch trains on the next one. This

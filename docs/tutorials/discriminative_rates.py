@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Fine-tuning with discriminative rates
 #
-# The layers of a pretrained network are not equally useful. Its first layers
-# know edges and textures, and are right as they are. Its last layers know the
+# The layers of a pretrained network are not equally useful. The first layers
+# know edges and textures, and are right as they are. The last layers know the
 # classes of ImageNet, which aren't yours.
 #
 # With one learning rate for all, either the first layers forget or the last
@@ -117,7 +117,7 @@ print(
 # `weight_decay`, `clipnorm` and all other settings are those of the wrapped
 # optimizer, so a schedule moves all groups together, and their ratios stay.
 # With weight decay, as in `AdamW`, `keras_fast.decay_weights_only(model)`
-# spares biases and normalization, like fast.ai's `wd_bn_bias=False`, and the
+# excludes biases and normalization, like fast.ai's `wd_bn_bias=False`, and the
 # saved model remembers it.
 
 # %%

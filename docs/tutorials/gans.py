@@ -156,8 +156,9 @@ for line, (name, images) in zip(axes, rows.items(), strict=True):
 # %% [markdown]
 # ## The losses tell you nothing
 #
-# From the tenth epoch on they stay near 0.69 = log 2: the critic can't tell the
-# two apart, even while the digits get better. Look at images, not at losses.
+# From the tenth epoch on the losses stay near 0.69 = log 2: the critic can't
+# tell the two apart, even while the digits get better. Look at images, not at
+# losses.
 
 # %% alt="The losses of the critic and of the generator over 40 epochs, both near 0.69 from the tenth on"
 figure, ax = plt.subplots(figsize=(7, 3))
@@ -206,4 +207,4 @@ print(f"the forest is right about {told.mean():.0%}")
 # - For a critic that learns faster, or for taking turns instead of training
 #   both at once, use `switch=(5, 1)` or `"adaptive"`: see [the
 #   reference](../api/models.md#two-networks-against-each-other).
-# - Larger images need a GPU and hours.
+# - Larger images need a GPU and hours of training.

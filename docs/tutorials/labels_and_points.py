@@ -97,10 +97,10 @@ history = keras_fast.fine_tune(
 # %% [markdown]
 # ## Thresholds
 #
-# The model predicts a probability for each label. From which threshold on do
-# you assign the label? 0.5 is right if both kinds of errors cost the same; a
-# rare or hard label seldom gets there. `label_report` chooses the threshold of
-# each label on validation data, so that precision and recall are balanced. Then
+# The model predicts a probability for each label. Above which threshold is the
+# label present? 0.5 is right if both kinds of errors cost the same; a rare or
+# hard label seldom reaches it. `label_report` chooses the threshold of each
+# label on validation data, so that precision and recall are balanced. Then
 # measure on other data, here a test set of other scenes.
 
 # %%
@@ -136,9 +136,10 @@ axes = report.plot()
 # ## Points
 #
 # Where is the middle of the drawing? A classifier's head averages over all
-# places. That is all it needs, but it discards the answer to this question.
-# `point_regressor` has a different head: each place in the feature maps votes
-# for a point nearby, and the votes are averaged, weighted by their confidence.
+# positions. That is all it needs, but it discards the answer to this question.
+# `point_regressor` has a different head: each position in the feature maps
+# votes for a point nearby, and the votes are averaged, weighted by their
+# confidence.
 
 # %% alt="Nine scenes with a point in the middle of the drawing"
 x, _, points = scenes(train, 300, most=1, seed=3)

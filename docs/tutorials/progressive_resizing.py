@@ -5,7 +5,7 @@
 # a task from small images, where a step costs a fraction. fast.ai won a
 # competition for the cheapest training on ImageNet with this. It needs a
 # network that takes images of any size: convolutions, then a mean over all
-# places.
+# positions.
 
 # %%
 import pathlib

@@ -133,8 +133,8 @@ counts = train.groupby("film")["stars"].agg(["mean", "count"])
 print(counts.sort_values("mean", ascending=False).head(3).to_string())
 
 # %% [markdown]
-# The bias is fairer. It is the remainder after the users' biases and tastes,
-# and weight decay keeps it near 0 for films with few ratings.
+# The bias is fairer. It remains after the users' biases and tastes are
+# accounted for, and weight decay keeps it near 0 for films with few ratings.
 
 # %%
 films = inference.embeddings(model)["film"]
@@ -176,8 +176,8 @@ labels = ax.set(
 #
 # The model has no factors for a new user. It uses the mean of all users
 # instead, a user of average taste. Write `None` for someone new. If a column
-# has several users and all of them are unknown, it raises an error, because it
-# is probably the wrong column.
+# holds several users and all of them are unknown, the encoder raises an error,
+# because it is probably the wrong column.
 
 # %%
 shown = ["Alien (1979)", "Pretty Woman (1990)", "Fargo (1996)"]

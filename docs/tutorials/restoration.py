@@ -51,11 +51,11 @@ axes = data.show_batch(x_test[5:10], y_test[5:10])
 # %% [markdown]
 # ## A network that adds the missing detail
 #
-# It works on the small image, where that is cheap, and enlarges the features at
-# the end: `PixelShuffle` turns four channels into four pixels, twice. With
-# `ICNR` the four start equal. Otherwise they would start as a checkerboard, and
-# much of it would remain. The last layer starts at zero, so the network starts
-# as bicubic enlargement and learns the difference.
+# The network works on the small image, where that is cheap, and enlarges the
+# features at the end: `PixelShuffle` turns four channels into four pixels,
+# twice. With `ICNR` the four start equal. Otherwise they would start as a
+# checkerboard, and much of it would remain. The last layer starts at zero, so
+# the network starts as bicubic enlargement and learns the difference.
 
 
 # %%
@@ -160,8 +160,8 @@ for line, i in zip(axes, range(5, 9), strict=True):
 # %% [markdown]
 # This loses some decibels and gains sharpness. Whether that is better depends
 # on what the images are for. The network draws edges where there may have been
-# edges, which is what a person wants to see; a doctor or a court wants the
-# pixels. In a trial, a classifier did not recognize more of the sharper images.
+# edges, which is what people want to see; a doctor or a court needs the pixels.
+# In a trial, a classifier did not recognize more of the sharper images.
 #
 # ## Larger images and other damage
 #
@@ -171,8 +171,8 @@ for line, i in zip(axes, range(5, 9), strict=True):
 #   damage that you can make. Compare it with free methods: a blur removes more
 #   plain noise than a large network learns to remove from a hundred images.
 # - For something in between, average the weights after the first and the second
-#   training run. The network is then sharper than the first and closer to the
-#   pixels than the second
+#   training run. This gives a network half-way between them, sharper than the
+#   first and closer to the pixels than the second
 #   ([benchmarks](../benchmarks.md#how-far-does-a-small-network-repair-images-and-with-which-loss)).
 # - `callbacks.SampleImages(x_test[:4], "samples")` draws the network's output
 #   after each epoch. Losses can't show what kind of image they reward.

@@ -205,8 +205,8 @@ print(odd.shape, "to", model.predict(odd, verbose=0).shape)
 # - Masks are integer arrays, such as PNGs in which each pixel is a class
 #   number. Shrink them by nearest neighbour: a mean of class 1 and class 3 is
 #   not class 2.
-# - Give unlabelled pixels a number of their own, such as 255, and the loss
-#   `ignore_class=255`.
+# - Give unlabelled pixels a number of their own, such as 255, and pass
+#   `ignore_class=255` to the loss.
 # - To make a rare class count for more, pass `sample_weight`, one weight per
 #   pixel.
 # - If you have time, train the encoder too:

@@ -121,8 +121,8 @@ for name in ("carrier", "dest", "wind_gust", "wind_gust_na", "departs_month"):
 # top. The targets set where the last layer starts, so minutes need no scaling.
 #
 # By default it also encodes each number piecewise linearly, in bins. On days
-# held out of the training data, the error was higher with bins. So `num_bins=0`
-# turns them off.
+# held out from the training data, the error was higher with bins. So
+# `num_bins=0` turns them off.
 
 
 # %%
@@ -382,9 +382,9 @@ print(
 # A flight to San Francisco takes longer in January, against the wind. For the
 # third flight, only the origin and the date are known.
 #
-# If a column has several words and all of them are unknown, it raises an error,
-# because it is probably the wrong column. Write `None` for what is meant to be
-# unknown.
+# If a column holds several words and all of them are unknown, the encoder
+# raises an error, because it is probably the wrong column. Write `None` for
+# values that are meant to be unknown.
 #
 # The encoder is described in [Data](../api/data.md#tables), the model in
 # [Models](../api/models.md#tables). If your table has users and items, continue

@@ -237,10 +237,9 @@ legend = ax.legend(frameon=False)
 #
 # ## Many labels: five stars or not?
 #
-# Now the reviews, with embeddings that can train. Three networks differ only in
-# their embedding: frozen GloVe vectors, trainable GloVe vectors, and trainable
-# random ones. The last vector of a review, the maximum and the mean go into one
-# dense layer.
+# Now the reviews. Three networks differ only in their embedding: frozen GloVe
+# vectors, trainable GloVe vectors, and trainable random ones. The last vector
+# of a review, the maximum and the mean go into one dense layer.
 
 # %%
 word_ids = {word: i for i, word in enumerate(words)}
