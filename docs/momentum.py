@@ -1,11 +1,11 @@
 # %% [markdown]
 # # What Keras does with momentum
 #
-# 1cycle moves two numbers: the learning rate and momentum. In Keras 3 a
-# callback can set both. Only one of them arrives.
+# 1cycle changes two numbers: the learning rate and momentum. In Keras 3 a
+# callback can set both, but only one takes effect.
 #
-# This page shows the trap, says where it comes from, and how keras_fast goes
-# around it.
+# This page shows the trap, explains its cause, and shows how keras_fast avoids
+# it.
 
 # %%
 import keras
@@ -41,8 +41,8 @@ def train(model, *callbacks):
 # %% [markdown]
 # ## The trap
 #
-# Here is a callback as it is found in many places. It sets momentum to 0.5
-# for the second half of the training.
+# Here is a common callback. It sets momentum to 0.5 for the second half of
+# training.
 
 
 # %%
@@ -63,8 +63,8 @@ print("the same, step by step   ", eager.round(4))
 print("what the optimizer claims", model.optimizer.momentum)
 
 # %% [markdown]
-# The weights of the second row should be those of the third, which ran
-# without compiling. Which ones are they?
+# The weights of the second row should be those of the third, which ran without
+# compiling. Which ones do they match?
 
 # %%
 print("as if it were never set:", np.allclose(compiled, never))
@@ -76,27 +76,27 @@ print("as it was meant:        ", np.allclose(compiled, eager))
 #
 # ## Why
 #
-# `fit()` traces the training step once: it runs your Python a single time,
-# writes down which tensors are computed from which, and from then on runs
-# what is written down.
+# `fit()` traces the training step: it runs your Python code once, records which
+# tensors are computed from which, and from then on runs the recording.
 #
 # The learning rate is a variable. The step reads it at each update, so a
 # callback can change it.
 #
-# Momentum is a Python float. When the step is traced its value is written down
-# as a constant. What you set later nobody reads.
+# Momentum is a Python float. When the step is traced, its value is recorded as
+# a constant. A value that you set later is never read.
 #
-# So it is with `momentum` of SGD and RMSprop, `beta_1` and `beta_2` of the
-# Adam family, `rho`, and `weight_decay`, on TensorFlow and on JAX. With
-# `run_eagerly=True` and on PyTorch nothing is traced, and the value does
-# arrive. That makes it worse: what works while you debug stops to work when
-# you train.
+# The same is true of `momentum` of SGD and RMSprop, `beta_1` and `beta_2` of
+# the Adam family, `rho`, and `weight_decay`, on TensorFlow and on JAX. With
+# `run_eagerly=True` and on PyTorch nothing is traced, and the value does take
+# effect. That makes it worse: code that works while you debug stops working
+# when you train.
 #
-# ## The way around it
+# ## The solution
 #
 # keras_fast puts one table into the step, as a variable. It has a row for each
-# update and a column for each number that is scheduled. The step looks up its
-# row. A new schedule is new numbers in the table, and nothing is traced again.
+# update and a column for each scheduled number. The step looks up its row. A
+# new schedule only changes the numbers in the table, and nothing is traced
+# again.
 
 
 # %%
@@ -113,7 +113,7 @@ print("as it was meant:   ", np.allclose(scheduled, eager))
 
 # %% [markdown]
 # After `fit()` the optimizer has its own momentum back, as a plain float. So
-# configurations and saved files stay what they were.
+# configurations and saved files don't change.
 
 # %%
 used = recorder.momentums
@@ -126,14 +126,14 @@ print("afterwards the optimizer says", model.optimizer.momentum)
 # | what you would write | what happens | instead |
 # |---|---|---|
 # | read `logs["loss"]` in `on_train_batch_end` | it is the mean since the epoch began, not the batch's loss | `Recorder().losses` |
-# | set the rate before each batch, with `steps_per_execution=5` | one value for five updates | any schedule of keras_fast |
-# | a `LearningRateSchedule`, with `gradient_accumulation_steps=4` | it counts batches, and runs four times too fast | any schedule of keras_fast |
-# | count `optimizer.iterations` under `mixed_float16` | updates that are skipped do not count, and the schedule ends late | any schedule of keras_fast: it counts attempts |
+# | set the rate before each batch, with `steps_per_execution=5` | one value for five updates | any keras_fast schedule |
+# | a `LearningRateSchedule`, with `gradient_accumulation_steps=4` | it counts batches, and runs four times too fast | any keras_fast schedule |
+# | count `optimizer.iterations` under `mixed_float16` | skipped updates don't count, and the schedule ends late | any keras_fast schedule: it counts attempts |
 # | `layer.trainable = False` after the first `fit()` | nothing, silently | `keras_fast.freeze_to` |
 # | scale the gradients of early layers, under Adam | nothing: Adam divides it out | `DiscriminativeOptimizer` |
-# | restore only the weights after a sweep | the optimizer's slots are left from the explosion | `lr_find` |
+# | restore only the weights after a sweep | the optimizer's slots keep the values of the explosion | `lr_find` |
 #
 # These were measured on Keras 3.15. `tests/test_momentum.py` compares the
 # momentum of each update with NumPy, for seven optimizers, with and without
-# XLA. What the table costs is in [Benchmarks](benchmarks.md), by
-# `benchmarks/callback_overhead.py`.
+# XLA. For the cost of the table, see [Benchmarks](benchmarks.md)
+# (`benchmarks/callback_overhead.py`).

@@ -1,17 +1,17 @@
 # %% [markdown]
 # # Bigger than one machine
 #
-# What to try when a model or its data outgrow one quick run. The order is that
-# of effort: the first steps are a line, and often enough.
+# Try these steps when a model or its data outgrow one quick run. They are in
+# order of effort: the first take a line each, and are often enough.
 #
-# 1. Compute once what does not change.
+# 1. Cache what doesn't change.
 # 2. Compute in 16 bits, on a GPU.
 # 3. Waste no time between steps.
 # 4. Use all GPUs of the machine.
 # 5. Use several machines.
 #
-# keras_fast has no engine of its own. What Keras and its backends offer is used
-# as it is. The page shows it on two CPU devices in place of two GPUs.
+# keras_fast has no engine of its own. It uses what Keras and its backends
+# offer. This page uses two CPU devices in place of two GPUs.
 
 # %%
 import tempfile
@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 import keras_fast
 from keras_fast.callbacks import OneCycle, Recorder
 
-# One CPU becomes two devices. On a machine with GPUs leave these lines out.
+# Split one CPU into two devices. On a machine with GPUs, omit these lines.
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
@@ -72,15 +72,14 @@ def train(model):
 
 
 # %% [markdown]
-# ## Compute once what does not change
+# ## Cache what doesn't change
 #
-# The cheapest computation is the one that you leave out. While a base is
-# frozen, run it once, and train on what it said:
-# [cached features](cached_features.md).
+# The cheapest computation is the one you leave out. While a base is frozen, run
+# it once, and train on its outputs: [cached features](cached_features.md).
 #
-# The cache is on the disk, in files of many rows, and is mapped into memory.
-# So it may be larger than memory. An epoch reads it file by file, and mixes
-# the rows of a few files at a time.
+# The cache is on disk, in files of many rows, and is mapped into memory, so it
+# may be larger than memory. An epoch reads it file by file, and mixes the rows
+# of a few files at a time.
 
 # %%
 body, head = keras_fast.split_head(build())
@@ -91,31 +90,31 @@ megabytes = len(cache) * np.prod(cache.feature_shape) * 4 / 1e6
 print(f"{len(cache)} rows, {megabytes:.1f} MB, {cache.rows_per_shard} a file")
 
 # %% [markdown]
-# How large will yours be? Rows, times features, times four bytes. For a million
-# images, EfficientNet-Lite0, and 224 pixels:
+# How large will yours be? Rows times features times four bytes. For a million
+# images, EfficientNet-Lite0 and 224 pixels:
 
 # %%
 print(f"pooled features {1_000_000 * 2 * 1280 * 4 / 1e9:5.0f} GB")
 print(f"feature maps    {1_000_000 * 7 * 7 * 1280 * 4 / 1e9:5.0f} GB")
 
 # %% [markdown]
-# The first is more than many machines can spare, the second more than nearly
-# all of them have. For a disk both are fine.
+# The first is more memory than many machines can spare, the second more than
+# nearly all of them have. Both fit on a disk.
 #
 # ## Compute in 16 bits
 #
-# That is a page of its own: [Mixed precision on a GPU](mixed_precision.md).
+# See [Mixed precision on a GPU](mixed_precision.md).
 #
 # ## Waste no time between steps
 #
 # A GPU is fast, and Python is not. If steps are short, Keras spends more time
 # between them than in them. `steps_per_execution` runs several steps without
-# coming back to Python.
+# returning to Python.
 #
-# For a schedule that is a trap. A callback that sets the rate before each
-# batch is called once for all of those steps, and the schedule becomes a
-# staircase. keras_fast's schedules are read within the step, so each update
-# has its own value.
+# For a schedule this is a trap. A callback that sets the rate before each batch
+# is called once for all of those steps, and the schedule becomes a staircase.
+# keras_fast's schedules are read within the step, so each update has its own
+# value.
 
 # %%
 one, accuracy_one = train(build())
@@ -125,16 +124,16 @@ print(len(one.learning_rates), "and", len(many.learning_rates), "updates")
 print("largest difference of the rates:", difference)
 
 # %% [markdown]
-# `jit_compile=True` may help beside it. It changes no value either. A step
-# that is short gains; a small network on a CPU can lose.
+# `jit_compile=True` may help too. It changes no value either. Short steps get
+# faster; a small network on a CPU can get slower.
 #
 # ## Use all GPUs of the machine
 #
-# TensorFlow's `MirroredStrategy` copies the model to each device. Each gets
-# its part of a batch, and all of them make the same update.
+# TensorFlow's `MirroredStrategy` copies the model to each device. Each device
+# gets its part of a batch, and all of them make the same update.
 #
 # Build and compile in the strategy's scope. Nothing else changes. Without
-# arguments it takes all GPUs; here it takes the two devices made above.
+# arguments it uses all GPUs; here it uses the two devices created above.
 
 # %%
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -153,23 +152,23 @@ print(f"largest difference of the losses: {difference:.0e}")
 
 # %% [markdown]
 # The batch size is that of all replicas together. With twice the devices,
-# double it, and run `lr_find` again: a larger batch wants a higher rate.
+# double it, and run `lr_find` again: a larger batch needs a higher rate.
 #
-# `tests/test_replicas.py` holds 1cycle, discriminative rates and `lr_find` to
-# one replica's results, within 1e-6.
+# `tests/test_replicas.py` checks that 1cycle, discriminative rates and
+# `lr_find` match one replica's results within 1e-6.
 #
-# Two faults of Keras 3.15 are named in [Backends](../backends.md):
-# `steps_per_execution` above 1 fails under the strategy, and so does skipping
-# a step in `mixed_float16` where only a later replica overflows.
+# [Backends](../backends.md) lists two bugs of Keras 3.15: `steps_per_execution`
+# above 1 fails under the strategy, and so does skipping a step in
+# `mixed_float16` if only a later replica overflows.
 #
 # ## Use several machines
 #
-# TensorFlow's `MultiWorkerMirroredStrategy` fails within the `fit()` of Keras
-# 3.15, with keras_fast and without
+# TensorFlow's `MultiWorkerMirroredStrategy` fails in Keras 3.15's `fit()`, with
+# and without keras_fast
 # ([keras#20585](https://github.com/keras-team/keras/issues/20585)).
 #
-# JAX does it. Run one program on each machine, each with its own `rank`, and
-# with `KERAS_BACKEND=jax`:
+# JAX supports it. Run one program on each machine, each with its own `rank`,
+# and with `KERAS_BACKEND=jax`:
 #
 # ```python
 # keras.distribution.initialize("10.0.0.1:1234", num_processes, rank)
@@ -180,28 +179,27 @@ print(f"largest difference of the losses: {difference:.0e}")
 # model.fit(my_part_of_x, my_part_of_y, callbacks=[OneCycle(1e-2)])
 # ```
 #
-# Nobody shares out the data for you. Each process feeds its own part of each
+# You must shard the data yourself. Each process feeds its own part of each
 # batch, of `batch_size` divided by the number of processes, and all of them
-# the same number of batches. `lr_find` is called by all of them too.
+# feed the same number of batches. All of them call `lr_find` too.
 #
 # `tests/test_distribution.py` does this on two CPU devices of one process, and
-# on two processes of one machine. Both have to equal one device within 1e-6.
+# on two processes of one machine. Both have to match one device within 1e-6.
 # Separate machines, GPUs and TPUs were not tried.
 #
-# ## Feed it
+# ## Feed the model
 #
 # The faster the model, the sooner it waits for data.
 #
-# - `tf.data` prepares batches beside the training with
-#   `.prefetch(tf.data.AUTOTUNE)`, a `PyDataset` with `workers=4`.
+# - `tf.data` prepares batches during training with
+#   `.prefetch(tf.data.AUTOTUNE)`, and a `PyDataset` with `workers=4`.
 # - `.map(..., num_parallel_calls=tf.data.AUTOTUNE)` with random layers gives
-#   other images in each run. A sequential `map` does not.
+#   different images in each run. A sequential `map` doesn't.
 #
-# ## What was gained
+# ## Results
 #
-# The same training three times. Whatever way the steps are run, the result
-# should be the same. That is what lets you change machines without tuning
-# anew.
+# The same training three times. However the steps are run, the result should be
+# the same, so you can change machines without tuning again.
 
 # %%
 print("way                            updates  accuracy  last loss")
@@ -215,4 +213,4 @@ for name, recorder, accuracy in (
 
 # %% [markdown]
 # Two devices that share one CPU are no faster than one, so no time is shown
-# here. What one machine can save is in [Benchmarks](../benchmarks.md).
+# here. For what one machine can save, see [Benchmarks](../benchmarks.md).

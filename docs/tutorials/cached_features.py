@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Cached features
 #
-# While the base of a model is frozen it computes the same from the same
-# image, in every epoch. Nearly all of the time of an epoch goes there. This
-# page computes it once, and trains the head on what is on the disk.
+# A frozen base computes the same features from the same image in every epoch,
+# and nearly all of an epoch's time is spent there. This page computes them
+# once, and trains the head on the stored features.
 #
 # fastai 0.7 called this `precompute=True`.
 
@@ -22,8 +22,8 @@ from keras_fast.callbacks import OneCycle
 
 keras.utils.set_random_seed(0)
 
-# Keras says so of every data set that shuffles itself, and TensorFlow warns of
-# many models in one program.
+# Keras warns about this for every tf.data dataset, and TensorFlow about many
+# models in one program.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 logging.getLogger("tensorflow").setLevel("ERROR")
 
@@ -52,9 +52,8 @@ model = models.image_classifier(
 # %% [markdown]
 # ## Body and head
 #
-# `split_head` cuts a model into what is frozen and what trains. Both halves
-# share the model's layers, so nothing is copied: to train the head is to train
-# the model.
+# `split_head` cuts a model into a frozen body and a trainable head. Both share
+# the model's layers, so nothing is copied: training the head trains the model.
 
 # %%
 body, head = keras_fast.split_head(model)
@@ -72,10 +71,10 @@ making = time.perf_counter() - start
 print(len(cache), "rows of", cache.feature_shape, cache.feature_dtype)
 
 # %% [markdown]
-# A cache that is out of date is worse than none: it trains on yesterday's
-# features, and nobody notices. So a cache is known by its content, that is by
-# the layers, their weights, and the data. With the same body and data a
-# second call reads the files. With others it computes new ones beside them.
+# A stale cache is worse than none: the head trains on yesterday's features, and
+# nobody notices. So a cache is identified by its content: the layers, their
+# weights and the data. With the same body and data, a second call reads the
+# files. Otherwise it computes new ones next to them.
 
 # %%
 start = time.perf_counter()
@@ -84,12 +83,12 @@ reading = time.perf_counter() - start
 print(f"made in {making:.1f} s, read in {reading:.1f} s")
 
 # %% [markdown]
-# A call that was interrupted goes on where it ended. Damaged files are found
-# by their checksums, and made anew.
+# An interrupted call resumes where it stopped. Damaged files are detected by
+# their checksums and rebuilt.
 #
-# ## Is it the same?
+# ## Are the predictions the same?
 #
-# The head on the features should say what the model says of the image.
+# The head on the features should predict what the model predicts on the images.
 
 # %%
 images, _ = next(iter(train))
@@ -102,9 +101,9 @@ print("largest difference:", f"{difference.max():.0e}")
 # %% [markdown]
 # ## Train the head
 #
-# `cache.dataset` feeds `fit()`. It shuffles, another order each epoch, and
-# reads in large pieces, so it may be larger than memory. `shuffle=False` says
-# to Keras that this has been taken care of.
+# `cache.dataset` feeds `fit()`. It shuffles in a new order each epoch and reads
+# in large pieces, so it may be larger than memory. `shuffle=False` tells Keras
+# that the data are already shuffled.
 
 # %%
 head.compile(
@@ -121,7 +120,7 @@ history = head.fit(
 )
 
 # %% [markdown]
-# Now `model` is trained, because the head is a part of it. It takes images.
+# Now `model` is trained too, because the head is part of it. It takes images.
 
 # %%
 model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -129,14 +128,14 @@ accuracy = model.evaluate(valid, verbose=0)[1]
 print(f"accuracy on the validation images: {accuracy:.3f}")
 
 # %% [markdown]
-# ## And augmentation?
+# ## What about augmentation?
 #
-# Features of a mirrored image are other features. So a cache knows the
-# images as they were.
+# A mirrored image has different features, so a cache covers only the original
+# images.
 #
-# `num_views` is the way out: put the augmentation into the body, and let the
-# cache keep several views of each image. Each epoch trains on the next one.
-# That costs as many runs of the body as there are views.
+# `num_views` is the solution: put the augmentation into the body, and the cache
+# keeps several views of each image. Each epoch trains on the next one. This
+# runs the body once per view.
 
 # %%
 inputs = keras.Input((SIZE, SIZE, 3))
@@ -149,10 +148,10 @@ first, second = views.rows([0], view=0)[0], views.rows([0], view=1)[0]
 print("views:", views.num_views, "- the same:", np.array_equal(first, second))
 
 # %% [markdown]
-# ## What was gained
+# ## Results
 #
-# The same training of the same head, once on images and once on features.
-# Both are warmed up, so that it is the training that is timed.
+# The same training of the same head, once on images and once on features. Both
+# are warmed up, so that only the training is timed.
 
 
 # %%
@@ -172,9 +171,9 @@ print(f"making the cache      {making:6.2f} s")
 print(f"once made, {on_images / on_features:.0f} times faster")
 
 # %% [markdown]
-# Making the cache costs about as much as one epoch on images. From the
-# second epoch on it is gain. And because a sweep or another seed costs next
-# to nothing now, you can afford to try things.
+# Making the cache costs about as much as one epoch on images, so it pays off
+# from the second epoch on. And because another sweep or seed now costs next to
+# nothing, you can afford to try things.
 #
-# The same ratio, measured with care: [Benchmarks](../benchmarks.md), by
-# `benchmarks/cached_features.py`.
+# [Benchmarks](../benchmarks.md) measures the same ratio with care
+# (`benchmarks/cached_features.py`).

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Fine-tuning with discriminative rates
 #
-# A pretrained network is not equally good all through. Its first layers know
-# edges and textures, and are right as they are. Its last layers know the
-# classes of ImageNet, which are not yours.
+# The layers of a pretrained network are not equally useful. The first layers
+# know edges and textures, and are right as they are. The last layers know the
+# classes of ImageNet, which aren't yours.
 #
-# With one learning rate for all, either the first layers forget, or the last
-# ones do not learn. So give each group of layers its own.
+# With one learning rate for all, either the first layers forget or the last
+# ones don't learn. So give each group of layers its own.
 
 # %%
 import itertools
@@ -23,7 +23,7 @@ from keras_fast.optimizers import DiscriminativeOptimizer
 
 keras.utils.set_random_seed(0)
 
-# Keras says so of every data set that shuffles itself.
+# Keras warns about this for every tf.data dataset.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 
 SIZE = 64
@@ -47,8 +47,8 @@ train, valid = load("train", shuffle=True), load("valid", shuffle=False)
 # %% [markdown]
 # ## Groups of layers
 #
-# `layer_groups` splits a model from input to output. What stands behind the
-# base is the last group, the head. The rest is split evenly.
+# `layer_groups` splits a model from input to output. The layers on top of the
+# base are the last group, the head. The rest is split evenly.
 
 # %%
 base = models.efficientnet_lite0(include_top=False)
@@ -61,8 +61,8 @@ for number, group in enumerate(keras_fast.layer_groups(model)):
 # %% [markdown]
 # ## The head first
 #
-# A random head sends random gradients back. So train the head alone, while
-# the rest is frozen. On [cached features](cached_features.md) that takes
+# A random head sends random gradients back. So train the head alone first,
+# while the rest is frozen. On [cached features](cached_features.md) this takes
 # moments.
 
 # %%
@@ -94,8 +94,8 @@ print(f"head only: loss {loss:.3f}, accuracy {accuracy:.3f}")
 # %% [markdown]
 # ## A rate for each group
 #
-# `layer_multipliers` says how the rates relate. There are three ways to say
-# it:
+# `layer_multipliers` sets the ratios between the rates. There are three ways to
+# write them:
 #
 # | you write | first group | … | last group |
 # |---|---|---|---|
@@ -103,7 +103,7 @@ print(f"head only: loss {loss:.3f}, accuracy {accuracy:.3f}")
 # | `slice(1e-5, 1e-3)` | 1e-5 | spread by equal factors | 1e-3 |
 # | `slice(1e-3)` | 1e-4 | a tenth of the last | 1e-3 |
 #
-# The result has a number for each variable, relative to the highest rate.
+# The result has one number per variable, relative to the highest rate.
 
 # %%
 keras_fast.unfreeze(model, train_batchnorm=False)
@@ -113,12 +113,12 @@ print(
 )
 
 # %% [markdown]
-# `DiscriminativeOptimizer` goes around any Keras optimizer. Its learning rate
-# is the one of the optimizer within, so a schedule moves all groups together,
-# and their ratios stay. So are `weight_decay`, `clipnorm` and all the others.
-# With weight decay, as in `AdamW`, `keras_fast.decay_weights_only(model)` spares
-# biases and normalization, as fast.ai's `wd_bn_bias=False` does, and the saved
-# model remembers it.
+# `DiscriminativeOptimizer` wraps any Keras optimizer. Its learning rate,
+# `weight_decay`, `clipnorm` and all other settings are those of the wrapped
+# optimizer, so a schedule moves all groups together, and their ratios stay.
+# With weight decay, as in `AdamW`, `keras_fast.decay_weights_only(model)`
+# excludes biases and normalization, like fast.ai's `wd_bn_bias=False`, and the
+# saved model remembers it.
 
 # %%
 optimizer = DiscriminativeOptimizer(keras.optimizers.Adam(1e-3), multipliers)
@@ -127,14 +127,14 @@ print(keras_fast.training_plan(model))
 
 # %% [markdown]
 # Why not scale the gradients instead? Because Adam divides by their size: a
-# gradient that is ten times smaller gives the same step. What has to be scaled
-# is the step.
+# gradient that is ten times smaller gives the same step. The step itself has to
+# be scaled.
 #
-# ## Two trainings from the same start
+# ## Two training runs from the same start
 #
-# First everything at one rate. Then groups: a factor of a hundred from first to
-# last, as in fastai's `fine_tune`. The head is trained already, so both take a
-# lower rate than it had.
+# The first run uses one rate for everything. The second uses groups: a factor
+# of a hundred from first to last, as in fastai's `fine_tune`. The head is
+# already trained, so both use a lower rate than it had.
 
 # %%
 ways = {
@@ -148,7 +148,7 @@ for name, rates in ways.items():
     adam = keras.optimizers.Adam(3e-4)
     optimizer = DiscriminativeOptimizer(adam, multipliers)
     model.compile(optimizer, loss="sparse_categorical_crossentropy")
-    # Keras would trace the step twice: once to build this, once to use it.
+    # Otherwise Keras traces the step twice: to build this, then to use it.
     optimizer.build(model.trainable_variables)
     model.fit(train, epochs=2, callbacks=[OneCycle(3e-4)], verbose=0)
     rows.append((name, *measure()))
@@ -156,9 +156,9 @@ for name, rates in ways.items():
 # %% [markdown]
 # ## ULMFiT's 2.6
 #
-# The paper on ULMFiT divides the rate by 2.6 from each group to the one
-# before it. With n groups that is a `slice`: for five groups,
-# `slice(rate / 2.6**4, rate)`. Any number of groups will do.
+# The ULMFiT paper divides the rate by 2.6 from each group to the one before it.
+# With n groups this is a `slice`: for five groups,
+# `slice(rate / 2.6**4, rate)`. Any number of groups works.
 
 # %%
 groups = keras_fast.layer_groups(model, num_groups=5)
@@ -169,7 +169,7 @@ by_size = sorted(set(multipliers))
 print([f"{b / a:.2f}" for a, b in itertools.pairwise(by_size)])
 
 # %% [markdown]
-# ## What was gained
+# ## Results
 
 # %%
 print("rates              loss   accuracy")
@@ -177,17 +177,17 @@ for name, loss, accuracy in rows:
     print(f"{name:<17}  {loss:.3f}  {accuracy:.3f}")
 
 # %% [markdown]
-# Compare the losses, which are finer than accuracies on so few images.
-# Look above all at the row with one rate for all. A pretrained network at the
-# rate of a head forgets faster than it learns, and two epochs do not mend that.
-# With lower rates for the early layers, much less is lost.
+# Compare the losses, which are finer than accuracies on so few images. Look
+# above all at the row with one rate for all. At the head's rate, a pretrained
+# network forgets faster than it learns, and two epochs don't fix that. With
+# lower rates for the early layers, much less is lost.
 #
-# Does any row beat the head alone? On so few images that is not a matter of
-# course. The base has more weights than the data can teach, and what it knows
-# is good. With more images, or with images further from ImageNet, all of
-# it should train; [Benchmarks](../benchmarks.md) shows a case
+# Does any row beat the head alone? On so few images that isn't guaranteed. The
+# base has more weights than the data can train, and its features are already
+# good. With more images, or images further from ImageNet, all of it should
+# train; [Benchmarks](../benchmarks.md) shows an example
 # (`benchmarks/transfer.py`, six classes).
 #
-# What to freeze, and for how long, is in
-# [What to freeze](../choose/freeze.md). What the wrapper costs is in
-# [Benchmarks](../benchmarks.md), by `benchmarks/discriminative_overhead.py`.
+# For what to freeze, and for how long, see [What to
+# freeze](../choose/freeze.md). For the cost of the wrapper, see
+# [Benchmarks](../benchmarks.md) (`benchmarks/discriminative_overhead.py`).

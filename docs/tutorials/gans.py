@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Two networks against each other
 #
-# A *generator* makes images out of random numbers, and never sees a real one.
-# A *critic* sees real ones and made ones, and learns to tell which is which.
-# The generator learns from the critic alone: what would have looked more real?
+# A *generator* makes images from random numbers, and never sees a real one. A
+# *critic* sees real and generated images, and learns to tell them apart. The
+# generator learns from the critic alone: what would have looked more real?
 # Together they are a GAN, a generative adversarial network.
 
 # %%
@@ -19,15 +19,15 @@ from sklearn.model_selection import cross_val_score
 
 from keras_fast import callbacks, models
 
-# TensorFlow warns of many traced models, as there are on this page.
+# TensorFlow warns about many traced models, as on this page.
 logging.getLogger("tensorflow").setLevel("ERROR")
 layers = keras.layers
 
 # %% [markdown]
 # ## Points first
 #
-# Before images something that one can check. The real data are points around
-# eight centres on a ring. Both networks are small.
+# Before images, try something that you can check. The real data are points
+# around eight centres on a ring. Both networks are small.
 
 # %%
 SPREAD = 0.05  # standard deviation around a centre
@@ -57,10 +57,10 @@ def numbers(number, size, seed=0):
 
 
 # %% [markdown]
-# `models.GAN` puts the two together, and is trained with `fit()`: random
-# numbers as `x`, real data as `y`. In each step both learn. The optimizer has
-# no momentum, `beta_1=0`. To see why, train one with Adam's usual 0.9 as well.
-# `compile()` warns of it, so the warning is caught here.
+# `models.GAN` combines the two, and is trained with `fit()`: random numbers as
+# `x`, real data as `y`. Both learn in each step. The optimizer has no momentum,
+# `beta_1=0`. To see why, also train one with Adam's usual 0.9. `compile()`
+# warns about it, so the code catches the warning.
 
 
 # %%
@@ -82,7 +82,7 @@ made = {
     "beta_1=0.9": trained(0.9),
 }
 
-# %% alt="Three scatter plots: eight real groups of points on a ring; points made without momentum, which cover the groups; points made with momentum"
+# %% alt="Three scatter plots: eight real groups of points on a ring; points generated without momentum, which cover the groups; points generated with momentum"
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, sharey=True)
 for ax, (name, points) in zip(axes, made.items(), strict=True):
     ax.scatter(*points.T, s=3)
@@ -91,16 +91,18 @@ for ax, (name, points) in zip(axes, made.items(), strict=True):
 
 # %% [markdown]
 # What happened on the right? There is no minimum to roll into. The critic moves
-# while the generator does, and momentum goes on where the other one stood
-# before. So `OneCycle` gets `momentums=None` too: its own would put back what
-# `beta_1=0` left out. One run of each proves little; over five seeds it is the
-# same ([benchmarks](../benchmarks.md#does-a-gan-find-all-modes-and-what-does-its-step-cost)).
+# while the generator does, and momentum keeps heading for where the other one
+# was before. So pass `momentums=None` to `OneCycle` too: its own momentum would
+# bring back what `beta_1=0` removes. One run of each proves little, but over
+# five seeds the result is the same
+# ([benchmarks](../benchmarks.md#does-a-gan-find-all-modes-and-what-does-its-step-cost)).
 #
 # ## Digits
 #
-# Now 1,797 handwritten digits of 8 by 8 pixels, from -1 to 1, as the generator's
-# `tanh` makes them. `models.critic` is fastai's critic: convolutions that halve
-# the image until 4 pixels are left, with spectral normalization.
+# Now 1,797 handwritten digits of 8 by 8 pixels, scaled to -1 to 1 like the
+# output of the generator's `tanh`. `models.critic` is fastai's critic:
+# convolutions that halve the image until 4 pixels are left, with spectral
+# normalization.
 
 # %%
 digits = load_digits()
@@ -125,9 +127,9 @@ gan = models.GAN(generator, models.critic((8, 8, 1), filters=32))
 gan.compile(keras.optimizers.Adam(1e-3, beta_1=0, beta_2=0.99))
 
 # %% [markdown]
-# `SampleImages` draws what the generator makes of the same random numbers while
-# it learns. It writes them to a folder, shows them below the cell if there is
-# none, and keeps them either way.
+# `SampleImages` draws the generator's images from the same random numbers after
+# each epoch. It writes them to a folder, or shows them below the cell if there
+# is none, and keeps them either way.
 
 # %%
 noise = numbers(len(real), 16)
@@ -141,7 +143,7 @@ history = gan.fit(
     verbose=0,
 )
 
-# %% alt="Five rows of ten images: what the generator made after 1, 4, 10 and 40 epochs, from noise to digits, and real digits below"
+# %% alt="Five rows of ten images: the generator's output after 1, 4, 10 and 40 epochs, from noise to digits, and real digits below"
 rows = {f"epoch {n}": samples.images[n - 1] for n in (1, 4, 10, 40)}
 rows["real"] = real[:10]
 figure, axes = plt.subplots(len(rows), 10, figsize=(9, 4.7))
@@ -152,11 +154,11 @@ for line, (name, images) in zip(axes, rows.items(), strict=True):
     line[0].set_ylabel(name, rotation=0, ha="right", va="center")
 
 # %% [markdown]
-# ## The losses say nothing
+# ## The losses tell you nothing
 #
-# From the tenth epoch on they stand still, near 0.69 = log 2: the critic can't
-# tell the two apart, and stays that blind while the digits become better. Look
-# at images, not at losses.
+# From the tenth epoch on the losses stay near 0.69 = log 2: the critic can't
+# tell the two apart, even while the digits get better. Look at images, not at
+# losses.
 
 # %% alt="The losses of the critic and of the generator over 40 epochs, both near 0.69 from the tenth on"
 figure, ax = plt.subplots(figsize=(7, 3))
@@ -170,10 +172,10 @@ legend = ax.legend(frameon=False)
 # %% [markdown]
 # ## How good are they?
 #
-# Ask somebody who was not there. A classifier of real digits says whether all
-# ten are made. And a second critic, a random forest, tries to tell new images
-# from real ones, with both rounded to the 17 grey levels of the originals: half
-# right would be perfect for us.
+# Ask a model that took no part in the training. A classifier of real digits
+# shows whether all ten are generated. And a second critic, a random forest,
+# tries to tell new images from real ones, with both rounded to the originals'
+# 17 grey levels: an accuracy of one half would be perfect.
 
 # %%
 fresh = gan.predict(numbers(len(real), 16, seed=2), verbose=0)
@@ -194,14 +196,15 @@ told = cross_val_score(forest, both, np.repeat([0, 1], len(real)), cv=3)
 print(f"the forest is right about {told.mean():.0%}")
 
 # %% [markdown]
-# They are digits to the eye, and a forest is not fooled. That is the rule with
-# small GANs, and a reason to measure more than how they look.
+# They look like digits, but the forest is not fooled. That is usual for small
+# GANs, and a reason to measure more than looks.
 #
-# ## From here
+# ## Next steps
 #
-# - Images to images: `gan.fit(damaged, originals)`, with a loss of the pixels in
-#   `compile()`. [Repairing images](restoration.md) shows what that loss does
+# - For images to images, use `gan.fit(damaged, originals)`, with a pixel loss
+#   in `compile()`. [Repairing images](restoration.md) shows what that loss does
 #   without a critic.
-# - A critic that learns faster, or turns in place of both at once, `switch=(5,
-#   1)` or `"adaptive"`: [the reference](../api/models.md#two-networks-against-each-other).
-# - Images larger than these want a GPU and hours.
+# - For a critic that learns faster, or for taking turns instead of training
+#   both at once, use `switch=(5, 1)` or `"adaptive"`: see [the
+#   reference](../api/models.md#two-networks-against-each-other).
+# - Larger images need a GPU and hours of training.

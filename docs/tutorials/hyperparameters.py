@@ -2,8 +2,7 @@
 # # Which hyperparameters matter
 #
 # You have trained thirty models with different settings. One of them is the
-# best. But which of its settings made it so, and which could have been
-# anything?
+# best. Which of its settings made it so, and which could have been anything?
 #
 # fast.ai's advice is to ask a random forest. `trial_importance` fits one to
 # your trials and shows which hyperparameters matter, which of their values are
@@ -54,7 +53,7 @@ def draw(rng):
 
 
 # %% [markdown]
-# Each optimizer has one compiled model, and each trial starts it again with new
+# Each optimizer has one compiled model, and each trial resets it to new
 # weights. `ParamScheduler` sets the learning rate, the weight decay and the
 # momentum without tracing the model again, so a trial takes a fraction of a
 # second.
@@ -131,9 +130,9 @@ print(f"worst {min(accuracies):.3f}, best {max(accuracies):.3f}")
 # %% [markdown]
 # ## Ask the forest
 #
-# Look at R² first. Each tree predicts the trials that it has not seen, and R²
-# is the share of the variance that these predictions explain: 1 is perfect, and
-# 0 is no better than the mean of all trials.
+# Look at R² first. Each tree predicts the trials that it hasn't seen, and R² is
+# the share of the variance that these predictions explain: 1 is perfect, and 0
+# is no better than the mean of all trials.
 
 # %%
 result = trial_importance(trials, "accuracy")
@@ -142,9 +141,9 @@ for name, importance in result.importances.items():
     print(f"{name:<13} {importance:>5.2f} ± {result.spreads[name]:.2f}")
 
 # %% [markdown]
-# An importance is by how much R² drops when the values of this hyperparameter
-# are shuffled between the trials. What is near 0, or below, could have been
-# anything, as far as these trials can tell.
+# An importance is the drop in R² when the values of this hyperparameter are
+# shuffled between the trials. A hyperparameter near 0, or below, could have
+# been anything, as far as these trials can tell.
 
 # %% alt="Importance of each hyperparameter, and the mean accuracy at each value of the two most important ones"
 axes = result.plot(2)
@@ -152,11 +151,11 @@ axes = result.plot(2)
 # %% [markdown]
 # The learning rate comes first, as so often. Its curve is the mean prediction
 # at each rate, over all other settings of the trials. Nothing works at the
-# lower end, and the upper end is too much for most.
+# lower end, and the upper end is too high for most.
 #
-# A curve shows no interactions, and here there is one: SGD needs a much higher
-# rate than AdamW. The forest sees it, the mean does not. So split the trials by
-# the optimizer, and look again.
+# A curve shows no interactions, and there is one here: SGD needs a much higher
+# rate than AdamW. The forest sees it, the mean doesn't. So split the trials by
+# optimizer, and look again.
 
 # %% alt="Mean accuracy at each learning rate: one curve for AdamW, one for SGD"
 ax = None
@@ -168,11 +167,11 @@ for optimizer in models:
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# ## Search where it is good
+# ## Narrow the search
 #
-# As long as a few settings ruin everything, nothing else shows. So the second
-# search keeps AdamW and the decade where it learns, and asks what matters
-# there.
+# As long as a few settings ruin everything, no other effect shows. So the
+# second search keeps AdamW and the range of rates where it learns, and asks
+# what matters there.
 
 # %%
 second = []
@@ -195,14 +194,15 @@ for name, importance in narrow.importances.items():
 axes = narrow.plot(2)
 
 # %% [markdown]
-# The optimizer never changed, so it has 0. But now the batch size matters. In three epochs small batches make more
-# updates. What is left near 0 doesn't matter here: pick any value, and leave it
-# out of the next search.
+# The optimizer never changed, so its importance is 0. But now the batch size
+# matters: in three epochs, small batches make more updates. Hyperparameters
+# near 0 don't matter here: pick any value, and leave them out of the next
+# search.
 #
 # ## Know noise when you see it
 #
-# A forest always has an importance for everything. Shuffle the results, so that
-# they have nothing to do with the settings, and ask again:
+# A forest always assigns an importance to everything. Shuffle the results, so
+# that they have nothing to do with the settings, and ask again:
 
 # %%
 shuffled = rng.permutation([trial["accuracy"] for trial in second])
@@ -220,14 +220,14 @@ for warning in caught:
 
 # %% [markdown]
 # Without R² you might believe this list. With it, you know better, and
-# `trial_importance` warns. Between 0 and about 0.3 take the first name of the
-# list for a hint, and no more. Twenty trials are few; run more before you
+# `trial_importance` warns you. If R² is between 0 and about 0.3, take the first
+# name as a hint, and no more. Twenty trials are few; run more before you
 # believe the order of the rest.
 #
-# ## What was gained
+# ## Results
 #
 # The best trial of many is partly lucky. So the best of the first search runs
-# again with new seeds, beside the setting that the curves of the second
+# again with new seeds, along with the setting that the second search's curves
 # recommend.
 
 
@@ -250,11 +250,12 @@ for name, trial in settings.items():
     print(f"{name:<24} {np.mean(again):.3f}")
 
 # %% [markdown]
-# The forest proposes no trials. That was tried and left out, because the gain
-# was not clear enough: see
-# [Benchmarks](../benchmarks.md#can-a-forest-propose-trials). Optuna, KerasTuner and random search find good
-# settings. The forest explains what they found: which hyperparameters to tune
-# further, which to leave alone, and where a range was cut off too early.
+# The forest doesn't propose trials. This was tried and left out, because the
+# gain was not clear enough: see
+# [Benchmarks](../benchmarks.md#can-a-forest-propose-trials). Optuna, KerasTuner
+# and random search find good settings. The forest explains what they found:
+# which hyperparameters to tune further, which to leave alone, and where a range
+# was cut off too early.
 #
-# Trials of other tools go in through one line each: see
+# To use trials from other tools, convert them with one line each: see
 # [Search](../api/search.md).

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Several labels, and points
 #
-# Two kinds of answers that are not one class: which of several things are in an
-# image, and where something is. Both begin with the same pretrained network and
-# end in another head.
+# This page predicts two things that are not a single class: which of several
+# objects are in an image, and where an object is. Both start from the same
+# pretrained network, with different heads.
 
 # %%
 import pathlib
@@ -20,8 +20,8 @@ keras.utils.set_random_seed(0)
 SIZE = 64
 
 # %% [markdown]
-# As in [a label for each pixel](segmentation.md), drawings are cut out and laid
-# on a background. Here each image has up to three of them.
+# As in [a label for each pixel](segmentation.md), drawings are cut out and
+# pasted on a background. Here each image has up to three of them.
 
 # %%
 CLASSES = ["animal", "food", "person", "vehicle"]
@@ -74,10 +74,10 @@ train, valid = load("train"), load("valid")
 # ## Several labels
 #
 # The targets are rows of 0 and 1, one for each label. So the head has one
-# sigmoid a label in place of one softmax for all, and the loss is the
-# binary crossentropy.
+# sigmoid per label instead of one softmax for all, and the loss is binary
+# crossentropy.
 
-# %% alt="Nine scenes with the names of what is in them"
+# %% alt="Nine scenes with the names of their objects"
 x, labels, _ = scenes(train, 400, most=3, seed=0)
 x_valid, y_valid, _ = scenes(valid, 200, most=3, seed=1)
 x_test, y_test, _ = scenes(valid, 200, most=3, seed=2)
@@ -97,11 +97,11 @@ history = keras_fast.fine_tune(
 # %% [markdown]
 # ## Thresholds
 #
-# The model gives a probability for each label. From which one on is the label
-# there? 0.5 is right where right and wrong cost the same; a label that is rare
-# or hard seldom gets there. `label_report` chooses the threshold of each label
-# on validation data, so that precision and recall are balanced. Then count on
-# other data, here a test set of other scenes.
+# The model predicts a probability for each label. Above which threshold is the
+# label present? 0.5 is right if both kinds of errors cost the same; a rare or
+# hard label seldom reaches it. `label_report` chooses the threshold of each
+# label on validation data, so that precision and recall are balanced. Then
+# measure on other data, here a test set of other scenes.
 
 # %%
 chosen = inference.label_report(model, x_valid, y_valid, class_names=CLASSES)
@@ -120,10 +120,10 @@ for i, name in enumerate(CLASSES):
     )
 
 # %% [markdown]
-# The last column is what you get for saying "yes" to everything. F1 forgives
-# that where a label is frequent, so don't judge by it alone. *Average
-# precision* asks how well the images are ranked, whatever the threshold; for
-# chance it is how frequent the label is.
+# The last column is the F1 of always answering "yes". F1 forgives that for
+# frequent labels, so don't judge by it alone. *Average precision* measures how
+# well the images are ranked, whatever the threshold; chance level is the
+# label's frequency.
 
 # %%
 print(f"mean average precision {report.mean_average_precision:.3f}")
@@ -135,10 +135,11 @@ axes = report.plot()
 # %% [markdown]
 # ## Points
 #
-# Where is the middle of the drawing? The head of a classifier takes the mean
-# over all places, which is all it needs, and throws away the answer to this
-# question. `point_regressor` has another head: each place of the feature maps
-# votes for a point nearby, and the votes are averaged by how sure they are.
+# Where is the middle of the drawing? A classifier's head averages over all
+# positions. That is all it needs, but it discards the answer to this question.
+# `point_regressor` has a different head: each position in the feature maps
+# votes for a point nearby, and the votes are averaged, weighted by their
+# confidence.
 
 # %% alt="Nine scenes with a point in the middle of the drawing"
 x, _, points = scenes(train, 300, most=1, seed=3)
@@ -161,21 +162,22 @@ found = finder.predict(x_test, verbose=0)
 print(f"always the middle  {error(np.median(points, axis=0)):.1f} pixels")
 print(f"point_regressor    {error(found):.1f} pixels")
 
-# %% alt="Four test scenes, each with the actual and with the predicted middle"
+# %% alt="Four test scenes, each with the true and the predicted middle"
 axes = inference.show_results(finder, x_test, points_test, n=4)
 
 # %% [markdown]
 # With your own points:
 #
-# - They are (n, num_points, 2), x before y, in pixels of the images that the
-#   model gets, of which (0, 0) is the middle of the first. If you resize
+# - Their shape is (n, num_points, 2), x before y, in pixels of the images that
+#   the model gets. (0, 0) is the middle of the first pixel. If you resize
 #   images, move the points too: `(points + 0.5) * new / old - 0.5`.
 # - Compare with the mean of all points, as above. On faces that all look into
-#   the camera it is not far off, and many points want images of 112 pixels or
-#   more, and many hundred updates.
+#   the camera it is not far off. Many points need images of 112 pixels or more,
+#   and many hundreds of updates.
 # - `AugTransforms` moves them with the images if it gets a dict of `"images"`
-#   and `"keypoints"`, and says which have left the image: pass its
+#   and `"keypoints"`, and marks those that have left the image: pass its
 #   `"keypoint_weights"` as `sample_weight`.
-# - Mirroring makes a left eye a right one. Leave `flip` out where points have
-#   a side.
-# - On photographs of faces with 68 points: [benchmarks](../benchmarks.md#how-close-are-the-points-that-are-found).
+# - Flipping turns a left eye into a right one. Set `flip=None` if points have a
+#   side.
+# - For results on photographs of faces with 68 points, see
+#   [benchmarks](../benchmarks.md#how-close-are-the-points-that-are-found).

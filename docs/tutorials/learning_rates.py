@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Learning rates and cycles
 #
-# The learning rate says how far each update goes. It is the number that
-# matters most, and the one that people guess. This page shows how to measure
-# it, and why it should not stay the same throughout a training.
+# The learning rate sets how far each update goes. It is the number that matters
+# most, and the one that people guess. This page shows how to measure it, and
+# why it shouldn't stay the same throughout training.
 #
 # The data are scikit-learn's handwritten digits, and the network is small, so
-# that every experiment here takes seconds.
+# every experiment here takes seconds.
 
 # %%
 import keras
@@ -54,10 +54,10 @@ def build(learning_rate=1e-3):
 # %% [markdown]
 # ## The finder
 #
-# Which rate is good? Try a tiny one, then a slightly larger one, and so on,
-# an update each. `lr_find` does that and notes the loss.
+# Which rate is good? Try a tiny one for one update, then a slightly larger one,
+# and so on. `lr_find` does this and records the loss.
 
-# %% alt="The loss of each update over the learning rate, with the rate that each rule suggests"
+# %% alt="Loss of each update against the learning rate, with the rate that each rule suggests"
 model = build()
 found = keras_fast.lr_find(model, x_train, y_train)
 ax = found.plot()
@@ -67,16 +67,16 @@ ax = found.plot()
 #
 # - On the left it is flat. The updates are too small to change anything.
 # - Then it falls. Here the model learns.
-# - Then it rises, and soon it shoots up. The updates overshoot, and break what
+# - Then it rises, and soon shoots up. The updates overshoot and destroy what
 #   was learned.
 #
-# The best rate is as high as possible without breaking. It lies on the slope,
-# well before the lowest point. At the lowest point the harm has begun: what
-# still falls there is the result of the better rates before it.
+# The best rate is as high as possible without doing harm. It lies on the slope,
+# well before the lowest point. At the lowest point the harm has begun: the loss
+# still falls there because of the better rates before it.
 #
 # Six rules read the curve. `highest` is the course's own rule, "the highest
 # rate where the loss is still clearly improving". `trained` is for models that
-# are trained already, and far too high for this one. The others are fastai's.
+# are already trained, and far too high for this one. The others are fastai's.
 
 # %%
 for rule, rate in found.suggestions.items():
@@ -84,9 +84,9 @@ for rule, rate in found.suggestions.items():
 print("suggestion", f"{found.suggestion:.1e}")
 
 # %% [markdown]
-# The sweep itself trains the model, badly. So `lr_find` puts everything back
-# afterwards: weights, optimizer, random numbers, all bit for bit. You can
-# call it whenever you like.
+# The sweep itself trains the model, badly. So `lr_find` restores everything
+# afterwards, bit for bit: weights, optimizer and random state. You can call it
+# whenever you like.
 
 # %%
 fresh = build()
@@ -96,10 +96,10 @@ print("as before:", all(np.array_equal(a, b) for a, b in pairs))
 # %% [markdown]
 # ## Is it right?
 #
-# Measure it. Train three models with a constant rate: a tenth of the
-# suggestion, the suggestion, and ten times it.
+# Test it. Train three models at constant rates: a tenth of the suggestion, the
+# suggestion, and ten times the suggestion.
 #
-# A `Recorder` keeps the loss of every update. Keras's own `logs["loss"]` is a
+# A `Recorder` stores the loss of every update. Keras's own `logs["loss"]` is a
 # mean over the epoch so far, which hides what happens within it.
 
 
@@ -139,22 +139,22 @@ for name, (accuracy, _) in constant.items():
 # settles, but goes nowhere. So use both: a high one first, a low one at the
 # end.
 #
-# And at the very start the weights are random and the gradients large. So
-# start low as well. That makes a cycle: up, then down. This is 1cycle.
+# At the very start the weights are random and the gradients large, so start low
+# too. This makes a cycle, up and then down: 1cycle.
 #
-# Momentum goes the other way. Where the rate is high, less momentum keeps the
+# Momentum goes the other way. While the rate is high, less momentum keeps
 # training stable.
 
 # %% alt="The 1cycle schedule: the learning rate rises and falls, momentum falls and rises"
 ax = OneCycle(rate).plot()
 
 # %% [markdown]
-# No model was needed for that picture: a schedule is a function of progress.
-# Give the same callback to `fit()`, and the cycle spans all of its epochs.
+# That plot needed no model: a schedule is a function of progress. Pass the same
+# callback to `fit()`, and the cycle spans all of its epochs.
 #
 # ## Warm restarts
 #
-# SGDR also anneals the rate, and then jumps up again. Each cycle ends in a
+# SGDR also anneals the rate, and then jumps back up. Each cycle ends with a
 # good model, and each restart may find a better one. With `cycle_mult=2` each
 # cycle is twice as long as the one before.
 
@@ -170,11 +170,11 @@ runs = {
 }
 
 # %% [markdown]
-# The recorder says what each update really used. That is worth a look: in
-# Keras, a momentum that a callback sets is
-# [ignored by a compiled step](../momentum.md). Here it arrives.
+# The recorder shows the values that each update really used. That is worth a
+# look: in Keras, a compiled step [ignores the momentum that a callback
+# sets](../momentum.md). Here it takes effect.
 
-# %% alt="Learning rate and momentum of every update, of SGDR and 1cycle"
+# %% alt="Learning rate and momentum of every update under SGDR and 1cycle"
 _, axes = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
 for ax, name in zip(axes, ("SGDR", "1cycle"), strict=True):
     runs[name][1].plot_schedule(ax=ax)
@@ -187,10 +187,9 @@ ax = plot_losses(
 ax.set_yscale("log")
 
 # %% [markdown]
-# ## What was gained
+# ## Results
 #
-# The last row is what many people write first: Adam, at the rate that Keras
-# chose.
+# The last row is what many people try first: Adam at Keras's default rate.
 
 # %%
 runs["Keras's default"] = train(1e-3, epochs=epochs)
@@ -201,10 +200,10 @@ for name, (accuracy, recorder) in runs.items():
     print(f"{name:<16}  {highest:>12.1e}  {accuracy:>8.3f}")
 
 # %% [markdown]
-# One training is an anecdote. [Benchmarks](../benchmarks.md) repeats the
-# comparison over several seeds (`benchmarks/one_cycle_digits.py`), and asks
-# whether it is 1cycle or just the falling rate
+# One training run is an anecdote. [Benchmarks](../benchmarks.md) repeats the
+# comparison over several seeds (`benchmarks/one_cycle_digits.py`), and tests
+# whether the gain comes from 1cycle or only from the falling rate
 # (`benchmarks/one_cycle_fashion.py`).
 #
-# Which schedule for your task is in [A schedule](../choose/schedule.md); odd
-# curves of the finder are in [A rate from the plot](../choose/rate.md).
+# To choose a schedule for your task, see [A schedule](../choose/schedule.md);
+# for odd finder curves, see [A rate from the plot](../choose/rate.md).

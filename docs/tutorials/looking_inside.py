@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Looking inside
 #
-# A model has an accuracy, and an accuracy says nothing of why. This page looks
-# at what a model gets wrong, how sure it was, and where in the image it
+# A model's accuracy doesn't tell you why it is right or wrong. This page shows
+# what a model gets wrong, how confident it was, and where in the image it
 # looked. Nothing here changes the model.
 
 # %%
@@ -17,7 +17,7 @@ from keras_fast.callbacks import OneCycle
 
 keras.utils.set_random_seed(0)
 
-# Keras says so of every data set that shuffles itself.
+# Keras warns about this for every tf.data dataset.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 
 SIZE = 96
@@ -37,8 +37,8 @@ train, valid = load("train"), load("valid")
 classes = train.class_names
 
 # %% [markdown]
-# First a model to look at. Its head is trained on
-# [cached features](cached_features.md), which takes moments.
+# First, you need a model to look at. Its head is trained on [cached
+# features](cached_features.md), which takes moments.
 
 # %%
 base = models.efficientnet_lite0(include_top=False)
@@ -58,20 +58,20 @@ head.fit(
 model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
 # %% [markdown]
-# The head is a part of the model, so now the model is trained.
+# The head is part of the model, so now the model is trained.
 #
-# ## Which classes are mixed up?
+# ## Which classes are confused?
 #
 # Each row is a true class, each column a predicted one. The diagonal is right,
-# and all else is wrong.
+# and everything else is wrong.
 
 # %% alt="Confusion matrix: true classes by predicted classes"
 matrix = inference.confusion_matrix(model, valid, class_names=classes)
 ax = matrix.plot()
 
 # %% [markdown]
-# Classes are not equally frequent. So a row with many images looks worse
-# than it is. As shares of each true class:
+# Classes aren't equally frequent, so a row with many images looks worse than it
+# is. Here is the matrix as shares of each true class:
 
 # %% alt="The same matrix as shares of each true class"
 ax = matrix.plot(normalize=True)
@@ -83,7 +83,7 @@ for name, share in zip(classes, shares, strict=True):
 print(f"all        {matrix.accuracy:.2f}")
 
 # %% [markdown]
-# The worst pairs by name:
+# The most confused pairs by name:
 
 # %%
 pairs = inference.most_confused(matrix, min_count=3)
@@ -91,19 +91,19 @@ for truth, guess, count in pairs:
     print(f"{count:>3} x {truth} taken for {guess}")
 
 # %% [markdown]
-# ## Which images cost most?
+# ## Which images have the highest loss?
 #
-# The loss is high where the model was sure, and wrong. These images are worth
-# more than any number. Look for labels that are wrong, for images that
-# belong to two classes, and for kinds of images that training never showed.
+# The loss is high where the model was confident and wrong. These images are
+# worth more than any number. Look for wrong labels, for images that belong to
+# two classes, and for kinds of images missing from the training data.
 
 # %% alt="The nine validation images with the highest losses"
 worst = inference.top_losses(model, valid, k=9, class_names=classes)
 axes = worst.plot()
 
 # %% [markdown]
-# The other end is of use as well. With `largest=False` come the images that
-# it finds easiest. They show what the model takes for typical.
+# The other end is useful as well. `largest=False` returns the images that the
+# model finds easiest. They show what it considers typical.
 
 # %% alt="The six validation images with the lowest losses"
 best = inference.top_losses(
@@ -112,8 +112,8 @@ best = inference.top_losses(
 axes = best.plot()
 
 # %% [markdown]
-# The result is data, not only a plot: which samples, their losses, and what
-# the model said.
+# The result is data, not only a plot: the indices of the samples, their losses
+# and the model's predictions.
 
 # %%
 files = [valid.file_paths[i].rsplit("/", 1)[-1] for i in worst.indices[:3]]
@@ -123,44 +123,42 @@ for file, loss in zip(files, worst.losses, strict=False):
 # %% [markdown]
 # ## Where does it look?
 #
-# Grad-CAM asks: which places, if they changed, would change the score of the
-# class? A good model looks at the thing. A bad one may look at the
-# background, and be right for a wrong reason.
+# Grad-CAM shows which places would change the score of the class if they
+# changed. A good model looks at the object. A bad one may look at the
+# background, and be right for the wrong reason.
 
 # %% alt="Heat maps over the images with the lowest losses"
 maps = inference.grad_cam(model, best.inputs)
 axes = maps.plot(class_names=classes)
 
 # %% [markdown]
-# For a mistake ask twice: where is the class that it predicted, and where is
-# the one that is true?
+# For a mistake, ask twice: where does the model see the predicted class, and
+# where the true one?
 
-# %% alt="The worst mistakes: where the predicted class is seen"
+# %% alt="The worst mistakes: where the model sees the predicted class"
 predicted = inference.grad_cam(model, worst.inputs[:4])
 axes = predicted.plot(class_names=classes)
 
-# %% alt="The same mistakes: where the true class is seen"
+# %% alt="The same mistakes: where the model sees the true class"
 true = inference.grad_cam(
     model, worst.inputs[:4], class_index=worst.labels[:4].astype(int)
 )
 axes = true.plot(class_names=classes)
 
 # %% [markdown]
-# Where the two maps are on different things, the image holds both. Where
-# they are on the same thing, the model sees it and does not know it. An image
-# without any heat has nothing that speaks for that class: then look at the
-# label again.
+# If the two maps highlight different objects, the image contains both. If they
+# highlight the same object, the model sees it but doesn't recognize it. An
+# image without any heat has no evidence for that class: check the label again.
 #
-# The network is a model within the model here. `grad_cam` opens it by itself,
-# and takes the last layer with feature maps. `layer=` names another one. Small
-# images are enlarged for it: maps of 3 x 3 fields, as this network makes of
-# 96 pixels, show the object no more often than chance
+# Here the network is a model within the model. `grad_cam` looks inside it and
+# takes the last layer with feature maps; `layer=` selects another one. It
+# enlarges small images: maps of 3 x 3 cells, which this network makes of 96
+# pixels, show the object no more often than chance
 # ([benchmarks](../benchmarks.md)).
 #
-# ## What was gained
+# ## Is it worth looking at single images?
 #
-# Is it worth looking at single images? Count how much of the whole loss
-# comes from the worst few.
+# Measure how much of the total loss comes from the worst few.
 
 # %%
 everything = inference.top_losses(model, valid, k=len(valid.file_paths))
@@ -174,5 +172,5 @@ print(
 )
 
 # %% [markdown]
-# So an hour with a few images can bring more than a night of training: mend
+# So an hour with a few images can bring more than a night of training: fix
 # those labels, or find more images of those classes.

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # What the loss looks like
 #
-# Why does a network of twenty layers learn nothing at all, and the same network
-# with shortcuts learn at once? This page looks at what goes through the layers,
-# and at the loss around the weights.
+# Why does a network of twenty layers learn nothing at all, while the same
+# network with shortcuts learns at once? This page looks at the signals that go
+# through the layers, and at the loss around the weights.
 #
-# The networks are small, so that each trains in seconds, on the digits of
-# scikit-learn, 8 by 8 pixels.
+# The networks are small, so each trains in seconds, on scikit-learn's digits of
+# 8 by 8 pixels.
 
 # %%
 import keras
@@ -26,10 +26,11 @@ x, x_test = images[:1400], images[1400:]
 y, y_test = labels[:1400], labels[1400:]
 
 # %% [markdown]
-# One function for all networks of this page. A plain one is convolution after
-# convolution. With residual connections each convolution adds to what it was
-# given. With dense connections each puts a few maps beside all before it. There
-# is no normalization: it would hide what this page is about.
+# One function builds all networks on this page. A plain network is a stack of
+# convolutions. With residual connections, each convolution adds its output to
+# its input. With dense connections, each appends a few maps to all earlier
+# ones. There is no normalization, because it would hide the effects that this
+# page is about.
 
 # %%
 DEPTH = 18
@@ -66,8 +67,8 @@ def accuracy(model, epochs=5):
 # %% [markdown]
 # ## Signals that fade
 #
-# Keras draws the first weights by Glorot's rule, which keeps a signal as large
-# as it is through layers without an activation. A relu takes half of it away.
+# Keras draws the initial weights by Glorot's rule, which preserves the size of
+# a signal through layers without an activation. A relu takes half of it away.
 # He's rule makes up for that on average. `lsuv_init` measures: it takes a batch
 # of data and scales each layer in turn, so that its outputs, before the relu,
 # have a standard deviation of 1.
@@ -98,9 +99,9 @@ ax.set_xticks(range(0, DEPTH + 1, 3))
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# What comes out of the last convolution decides how large the gradients are.
-# So does the network learn? All three see the same digits, five times, with the
-# same optimizer.
+# The outputs of the last convolution determine how large the gradients are. So
+# does the network learn? All three train on the same digits for five epochs,
+# with the same optimizer.
 
 # %%
 for name, model in networks.items():
@@ -109,9 +110,9 @@ for name, model in networks.items():
 # %% [markdown]
 # ## Connections
 #
-# With shortcuts, what the first layer gives reaches the last one, whatever the
-# layers between do. Both of these start from Glorot's weights, with which the
-# plain network hardly learns.
+# With shortcuts, the first layer's output reaches the last layer, whatever the
+# layers in between do. Both of these networks start from Glorot's weights, with
+# which the plain network hardly learns.
 
 # %%
 connected = {kind: network(kind) for kind in ("residual", "dense")}
@@ -119,17 +120,17 @@ for name, model in connected.items():
     print(f"{name:<10} {accuracy(model):.3f}")
 
 # %% [markdown]
-# Both learn more than the plain network did. But sums of 18 layers grow, and so
-# the residual network is far from what good first weights reach: that is why
+# Both learn more than the plain network did. But sums of 18 layers grow, so the
+# residual network is far from what good initial weights achieve. That is why
 # residual networks are built with normalization.
 #
 # ## The landscape
 #
-# A loss is a function of all weights, here of 42,000. `loss_landscape` walks
-# from the weights that training has found along two random directions, and
-# computes the loss at each of 21 by 21 places. Each filter of a direction is as
-# long as the filter of the network, so that pictures of different networks can
-# be compared. The white dot is the network itself.
+# A loss is a function of all weights, 42,000 here. `loss_landscape` moves from
+# the trained weights along two random directions, and computes the loss at each
+# of 21 by 21 points. Each filter of a direction has the norm of the network's
+# filter, so that plots of different networks can be compared. The white dot is
+# the network itself.
 
 # %% alt="Contours and a surface of the loss around the plain network"
 plain = inference.loss_landscape(networks["lsuv_init"], x[:256], y[:256])
@@ -144,13 +145,13 @@ for name, landscape in {"plain": plain, "residual": residual}.items():
     print(f"{name:<9} {landscape}")
 
 # %% [markdown]
-# ## What this shows, and what not
+# ## What this shows and what it doesn't
 #
-# - Where a deep network has neither normalization nor shortcuts, its first
+# - If a deep network has neither normalization nor shortcuts, its initial
 #   weights decide whether it learns. `lsuv_init` is one line, before `fit()`.
-# - With normalization or shortcuts nothing of this is needed, and almost every
+# - With normalization or shortcuts none of this is needed, and almost every
 #   network has them.
-# - The pictures show two directions of 42,000. A smooth one does not say that a
-#   network generalizes well, and a rough one does not say that it can't be
-#   trained: the optimizer never goes in random directions.
-# - Five epochs on 1,400 small digits are a toy.
+# - The plots show two directions of 42,000. A smooth plot doesn't mean that a
+#   network generalizes well, and a rough one doesn't mean that it can't be
+#   trained: the optimizer never moves in random directions.
+# - Five epochs on 1,400 small digits are a toy example.

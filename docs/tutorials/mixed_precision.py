@@ -1,16 +1,15 @@
 # %% [markdown]
 # # Mixed precision on a GPU
 #
-# A number in float32 has 32 bits. For most of the arithmetic of a network half
-# of them are enough. Mixed precision computes in 16 bits, and keeps the
-# weights in 32.
+# A float32 number has 32 bits. For most of a network's arithmetic, half of them
+# are enough. Mixed precision computes in 16 bits, and keeps the weights in 32.
 #
-# It saves time on GPUs and TPUs that have units for 16 bits, and about half of
-# the memory for activations, so that larger batches fit. On a CPU it saves
-# nothing, and is mostly slower.
+# It saves time on GPUs and TPUs with 16-bit units, and about half of the memory
+# for activations, so larger batches fit. On a CPU it saves nothing, and is
+# usually slower.
 #
-# This page was made on a CPU. It shows that everything works, and what to
-# write. It gives no times, because times of a CPU say nothing of your GPU.
+# This page was executed on a CPU. It shows that everything works, and what to
+# write. It gives no times, because CPU times tell you nothing about your GPU.
 
 # %%
 import keras
@@ -29,13 +28,13 @@ x_train, y_train, x_valid, y_valid = x[:1400], y[:1400], x[1400:], y[1400:]
 # %% [markdown]
 # ## One line
 #
-# The policy has to be set before the model is built, because each layer takes
-# it when it is made.
+# Set the policy before you build the model, because each layer takes it when it
+# is created.
 #
 # Which one? `mixed_bfloat16` has the range of float32 and less precision. It
-# needs no further care, and newer GPUs and all TPUs have it. `mixed_float16`
-# is for older GPUs. It has a small range, in which gradients can vanish, and
-# so Keras scales the loss.
+# needs no further care, and newer GPUs and all TPUs support it. `mixed_float16`
+# is for older GPUs. It has a small range, in which gradients can underflow, so
+# Keras scales the loss.
 
 
 # %%
@@ -62,9 +61,9 @@ def build(policy):
 
 
 # %% [markdown]
-# Mind the last layer. A softmax in 16 bits loses small probabilities, and a
-# loss of them is wrong. So it is float32. `models.image_classifier` does so by
-# itself.
+# Mind the last layer. A softmax in 16 bits loses small probabilities, and the
+# loss would be wrong. So it is float32. `models.image_classifier` does this for
+# you.
 
 # %%
 model = build("mixed_bfloat16")
@@ -75,14 +74,13 @@ for layer in (model.layers[0], model.layers[-1]):
 # %% [markdown]
 # ## What happens to the optimizer
 #
-# Under `mixed_float16` Keras puts a `LossScaleOptimizer` around yours. It
-# multiplies the loss by a large number, so that small gradients do not
-# vanish. Where one overflows it skips the update, and takes a smaller number.
+# Under `mixed_float16` Keras wraps your optimizer in a `LossScaleOptimizer`. It
+# multiplies the loss by a large number, so that small gradients don't
+# underflow. If one overflows, it skips the update and lowers the number.
 #
-# For callbacks that is a trap. The wrapper has no `beta_1`, and an update that
-# is skipped does not count as one. keras_fast reaches through to the
-# optimizer within, and counts every attempt, so that a schedule ends when the
-# training does.
+# For callbacks this is a trap. The wrapper has no `beta_1`, and a skipped
+# update doesn't count. keras_fast reaches through to the inner optimizer and
+# counts every attempt, so that a schedule ends when training does.
 
 # %%
 half = build("mixed_float16")
@@ -90,11 +88,11 @@ print(type(half.optimizer).__name__, "around", end=" ")
 print(type(half.optimizer.inner_optimizer).__name__)
 
 # %% [markdown]
-# ## The finder, and 1cycle
+# ## The finder and 1cycle
 #
-# Nothing is written differently. A sweep to a rate of 10 makes the loss
-# explode, which in 16 bits means infinite gradients and a loss scale that
-# falls and falls. `lr_find` puts the scale back too. After an epoch of training:
+# The code stays the same. A sweep to a rate of 10 makes the loss explode, which
+# in 16 bits means infinite gradients and a loss scale that keeps falling.
+# `lr_find` restores the scale too. After an epoch of training:
 
 # %% alt="The finder's curve under mixed_float16"
 half.fit(x_train, y_train, verbose=0)
@@ -131,8 +129,8 @@ runs = {
 ax = runs["mixed_float16"][1].plot_schedule()
 
 # %% [markdown]
-# How many updates did each make, and how many were skipped? The optimizer
-# within counts only those that were made.
+# How many updates did each run make, and how many were skipped? The inner
+# optimizer counts only those that were made.
 
 # %%
 for policy, (model, recorder, _) in runs.items():
@@ -147,10 +145,10 @@ for policy, (model, recorder, _) in runs.items():
     print(f"last rate {last:.0e}")
 
 # %% [markdown]
-# ## What was gained
+# ## Results
 #
-# The accuracy should be about the same. The gain is memory, here what the
-# activations of one image take, and on a GPU time.
+# The accuracy should be about the same. The gain is memory, shown here for the
+# activations of one image, and on a GPU also time.
 
 # %%
 print("policy          accuracy  bytes of activations")
@@ -163,17 +161,16 @@ for policy, (model, _, accuracy) in runs.items():
     print(f"{policy:<14}  {accuracy:>8.3f}  {sum(sizes):>20,}")
 
 # %% [markdown]
-# On a GPU three more things help, in this order.
+# On a GPU, three more things help, in this order:
 #
-# - **A larger batch.** The memory that is saved is for that. Run `lr_find`
-#   again, for a larger batch wants a higher rate.
-# - **Sizes that are multiples of 8**, of layers and of batches. The units for
-#   16 bits work in such blocks.
-# - **`jit_compile` and `steps_per_execution`**, where steps are short. No value
-#   of a schedule changes with them. See [Bigger than one
-#   machine](bigger.md).
+# - **A larger batch.** Use the saved memory for it. Run `lr_find` again,
+#   because a larger batch needs a higher rate.
+# - **Multiples of 8** as layer and batch sizes. 16-bit units work in such
+#   blocks.
+# - **`jit_compile` and `steps_per_execution`**, if steps are short. They change
+#   no value of a schedule. See [Bigger than one machine](bigger.md).
 #
-# `tests/test_precision.py` takes both policies the whole way on a CPU: sweep,
-# 1cycle, SGDR, freezing, saving and loading.
+# `tests/test_precision.py` runs both policies through the whole workflow on a
+# CPU: sweep, 1cycle, SGDR, freezing, saving and loading.
 #
 # Measure on your own machine, and measure the accuracy as well as the time.

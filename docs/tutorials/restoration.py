@@ -2,9 +2,9 @@
 # # Repairing images
 #
 # Take good images, damage them, and train a network to undo the damage. It can
-# learn from any images, for nobody has to label them. This page does it for
-# small JPEGs: from 16 by 16 pixels back to 64 by 64. Then it asks which loss
-# makes an image look repaired.
+# learn from any images, because they need no labels. This page does it for
+# small JPEGs: from 16 by 16 pixels back to 64 by 64. Then it compares losses:
+# which one makes an image look repaired?
 
 # %%
 import pathlib
@@ -23,8 +23,9 @@ layers = keras.layers
 # %% [markdown]
 # ## Damage
 #
-# `crappify` makes images smaller, writes on them, adds noise and saves them as
-# JPEG, whatever is asked for. With a seed the damage is the same in each run.
+# `crappify` shrinks images, writes text on them, adds noise and compresses them
+# as JPEG, whichever you ask for. With a seed, the damage is the same in each
+# run.
 
 
 # %%
@@ -44,17 +45,17 @@ x, y = damage(load("train", 280), seed=0)
 x_test, y_test = damage(load("valid", 60), seed=1)
 print(x.shape, "to", y.shape)
 
-# %% alt="Five small, blocky images, each beside its original"
+# %% alt="Five small, blocky images, each next to its original"
 axes = data.show_batch(x_test[5:10], y_test[5:10])
 
 # %% [markdown]
-# ## A network that adds what is missing
+# ## A network that adds the missing detail
 #
-# It works on the small image, where that is cheap, and enlarges the features in
-# the end: `PixelShuffle` makes four pixels of four channels, twice. With `ICNR`
-# the four start equal. Otherwise they would start as a checkerboard, and much
-# of it would stay. The last layer starts at zero, so that the network begins as
-# bicubic enlargement and learns the difference.
+# The network works on the small image, where that is cheap, and enlarges the
+# features at the end: `PixelShuffle` turns four channels into four pixels,
+# twice. With `ICNR` the four start equal. Otherwise they would start as a
+# checkerboard, and much of it would remain. The last layer starts at zero, so
+# the network starts as bicubic enlargement and learns the difference.
 
 
 # %%
@@ -76,10 +77,10 @@ def build(filters=32, num_blocks=3):
 
 
 # %% [markdown]
-# Two numbers to judge by. The *signal-to-noise ratio* in decibels counts how
-# far pixels are from the original's: 1 dB more is a fifth less squared error.
-# *Sharpness* counts how much neighbouring pixels differ, as a share of the
-# original's: 1 would be as sharp. Neither knows what looks good.
+# Two numbers measure the result. The *signal-to-noise ratio*, in decibels,
+# measures how far pixels are from the original's: 1 dB more is a fifth less
+# squared error. *Sharpness* measures how much neighbouring pixels differ, as a
+# share of the original's: 1 is equally sharp. Neither knows what looks good.
 
 
 # %%
@@ -119,17 +120,17 @@ by_pixels = train(model, "mse", epochs=16, rate=4e-3)
 judge("squared error", by_pixels)
 
 # %% [markdown]
-# More than a decibel better than bicubic, and still soft. That is what a
-# squared error asks for. Where the original could have been one of two things,
-# the best answer is the mean of both, which is neither.
+# The result is more than a decibel better than bicubic, and still soft. That is
+# what squared error rewards. Where the original could have been one of two
+# things, the best answer is the mean of both, which is neither.
 #
-# ## The error of what a network sees
+# ## The error of a network's features
 #
-# A network that was trained to classify has features for edges and textures:
-# they are there or not. `FeatureLoss` compares those of both images, at each
-# level of resolution, and adds the absolute error of the pixels. With `style`
-# it also compares which features occur together, the Gram matrices. The network
-# of the loss takes pixels from 0 to 255, so a layer before it multiplies.
+# A network trained to classify has features for edges and textures: they are
+# present or not. `FeatureLoss` compares the features of both images at each
+# resolution, and adds the absolute error of the pixels. With `style` it also
+# compares which features occur together, the Gram matrices. The loss network
+# takes pixels from 0 to 255, so a layer in front of it rescales them.
 
 # %%
 network = keras.Sequential(
@@ -157,24 +158,23 @@ for line, i in zip(axes, range(5, 9), strict=True):
         ax.set(xticks=[], yticks=[], title=name if i == 5 else "")
 
 # %% [markdown]
-# It lost some decibels and gained sharpness. Whether that is better depends on
-# what the images are for. It makes edges where there may have been edges, which
-# is what a person wants to see; a doctor or a court wants the pixels. In a
-# trial a classifier did not recognize more of the sharper images.
+# This loses some decibels and gains sharpness. Whether that is better depends
+# on what the images are for. The network draws edges where there may have been
+# edges, which is what people want to see; a doctor or a court needs the pixels.
+# In a trial, a classifier did not recognize more of the sharper images.
 #
-# ## Larger images, and other damage
+# ## Larger images and other damage
 #
-# - The network has no fixed size: train it on small pieces, and let it repair
-#   whole images.
-# - Noise, scratches, writing, missing colour: anything that you can do to an
-#   image, such a network can try to undo. Compare it with what costs nothing: of
-#   plain noise, a blur takes away more than a large network learns to from a
-#   hundred images.
-# - Something between the two: weights half-way from the first training to the
-#   second make a network half-way between them, sharper than the one and closer
-#   to the pixels than the other
+# - The network has no fixed size: train it on small crops, and repair whole
+#   images with it.
+# - Noise, scratches, text, missing colour: such a network can try to undo any
+#   damage that you can make. Compare it with free methods: a blur removes more
+#   plain noise than a large network learns to remove from a hundred images.
+# - For something in between, average the weights after the first and the second
+#   training run. This gives a network half-way between them, sharper than the
+#   first and closer to the pixels than the second
 #   ([benchmarks](../benchmarks.md#how-far-does-a-small-network-repair-images-and-with-which-loss)).
-# - `callbacks.SampleImages(x_test[:4], "samples")` draws what the network makes
+# - `callbacks.SampleImages(x_test[:4], "samples")` draws the network's output
 #   after each epoch. Losses can't show what kind of image they reward.
-# - A critic in place of a fixed network:
-#   [two networks against each other](gans.md).
+# - For a critic instead of a fixed network, see [two networks against each
+#   other](gans.md).

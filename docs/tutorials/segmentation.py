@@ -1,11 +1,11 @@
 # %% [markdown]
 # # A label for each pixel
 #
-# Where in the image is what? A classifier gives one label for all pixels. Here
-# each pixel gets its own, which is called *segmentation*. The network for it is
-# a U-Net: a pretrained network makes the image smaller step by step, as for
-# classification, and a decoder makes it large again, with what the network had
-# seen at each size.
+# Which object is where in the image? A classifier gives one label for all
+# pixels. Here each pixel gets its own, which is called *segmentation*. The
+# network for it is a U-Net: a pretrained network shrinks the image step by
+# step, as for classification, and a decoder enlarges it again, using the
+# network's features at each size.
 
 # %%
 import pathlib
@@ -26,11 +26,11 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## Images and masks
 #
-# The target of an image is a *mask*: an array of its height and width, with the
-# number of a class at each pixel. 0 is the background. To have masks that are
-# exact, this page makes its images: drawings, cut out and laid on a background.
-# The drawings to validate on are others, and near-copies of one drawing are all
-# on the same side.
+# The target of an image is a *mask*: an array of the image's height and width,
+# with a class number at each pixel. 0 is the background. To have exact masks,
+# this page makes its own images: drawings, cut out and pasted on a background.
+# The drawings for validation are different, and near-copies of a drawing are
+# all in the same split.
 
 # %%
 CLASSES = ["background", "animal", "food", "vehicle"]
@@ -79,16 +79,16 @@ def scenes(drawings, number, seed):
 x, y = scenes(load("train"), 400, seed=0)
 x_valid, y_valid = scenes(load("valid"), 100, seed=1)
 
-# %% alt="Nine scenes with the masks of their objects laid over them"
+# %% alt="Nine scenes with the masks of their objects overlaid"
 axes = show_batch(x, y, class_names=CLASSES)
 
 # %% [markdown]
 # ## How to score it
 #
-# Most pixels are background, so whoever says "background" everywhere is right
+# Most pixels are background, so predicting "background" everywhere is right
 # most of the time. The usual score is the *intersection over union* of each
-# class: pixels that are in both masks, as a share of those in either. Count it
-# over all images at once; an image without the class has none of its own.
+# class: the pixels in both masks, as a share of those in either. Compute it
+# over all images at once; it is undefined for an image without the class.
 
 
 # %%
@@ -125,8 +125,8 @@ score(
 # %% [markdown]
 # ## A U-Net on a pretrained network
 #
-# `models.unet` takes any network for images, finds where it makes them smaller,
-# and puts a decoder behind it. The encoder starts frozen.
+# `models.unet` takes any image network, finds where it downsamples, and puts a
+# decoder on top. The encoder starts frozen.
 
 # %%
 base = models.efficientnet_lite0(include_top=False)
@@ -136,11 +136,11 @@ model.compile("adam", loss)
 print(keras_fast.training_plan(model))
 
 # %% [markdown]
-# Drawings may be mirrored and turned, and the masks have to go with them.
-# `AugTransforms` does that with a dict of both. The new pixels at the borders
+# Drawings may be flipped and rotated, and the masks have to follow.
+# `AugTransforms` does this with a dict of both. The new pixels at the borders
 # are reflections, in image and mask alike.
 
-# %% alt="Nine times the same scene, each time mirrored, turned and lit in another way, with the mask moved with it"
+# %% alt="The same scene nine times, flipped, rotated and lit differently each time, with its mask moved along"
 augment = AugTransforms(max_rotate=10, max_warp=0.1, seed=0)
 nine = {"images": x[:1].repeat(9, 0), "segmentation_masks": y[:1].repeat(9, 0)}
 moved = augment(nine, training=True)
@@ -152,7 +152,7 @@ axes = show_batch(
 
 
 # %% [markdown]
-# In training each epoch sees the scenes in another order, and moved anew.
+# In training, each epoch sees the scenes in a new order and newly augmented.
 
 
 # %%
@@ -177,23 +177,23 @@ scores = model.predict(x_valid, verbose=0)
 score("U-Net", scores.argmax(axis=-1))
 
 # %% [markdown]
-# Test-time augmentation predicts the mirrored scene as well, mirrors its scores
-# back, and takes the mean. That takes twice the time. Here it changes next to
-# nothing: the network was trained on mirrored scenes.
+# Test-time augmentation also predicts the mirrored scene, mirrors its scores
+# back, and takes the mean. This takes twice the time. Here it changes next to
+# nothing, because the network was trained on mirrored scenes.
 
 # %%
 views = inference.flips()
 scores = keras_fast.predict_tta(model, x_valid, views, verbose=0)
 score("with mirror images", scores.argmax(axis=-1))
 
-# %% alt="Six validation scenes, twice each: with the actual mask and with the predicted one"
+# %% alt="Six validation scenes, twice each: with the true mask and with the predicted one"
 axes = inference.show_results(model, x_valid, y_valid, class_names=CLASSES)
 
 # %% [markdown]
 # ## Any size
 #
-# The network takes images of any size, odd ones too. The mask has the size of
-# the image.
+# The network takes images of any size, including odd ones. The mask has the
+# size of the image.
 
 # %%
 odd = x_valid[:1, :51, :37]
@@ -202,14 +202,14 @@ print(odd.shape, "to", model.predict(odd, verbose=0).shape)
 # %% [markdown]
 # ## With your own images
 #
-# - Masks are arrays of whole numbers, such as PNGs in which each pixel is the
-#   number of a class. Shrink them with the nearest pixel: a mean of class 1 and
-#   class 3 is not class 2.
-# - Pixels that nobody has labelled get a number of their own, such as 255, and
-#   the loss `ignore_class=255`.
-# - A class that is rare counts for more with `sample_weight`, one weight a
+# - Masks are integer arrays, such as PNGs in which each pixel is a class
+#   number. Shrink them by nearest neighbour: a mean of class 1 and class 3 is
+#   not class 2.
+# - Give unlabelled pixels a number of their own, such as 255, and pass
+#   `ignore_class=255` to the loss.
+# - To make a rare class count for more, pass `sample_weight`, one weight per
 #   pixel.
-# - With time to spare, let the encoder learn too:
+# - If you have time, train the encoder too:
 #   `keras_fast.fine_tune(model, train, epochs=8, head_epochs=0)`.
-# - Boxes around things are another task:
-#   [coming from fastai](../from_fastai.md) says what to use.
+# - Bounding boxes are a different task: see [coming from
+#   fastai](../from_fastai.md) for what to use.

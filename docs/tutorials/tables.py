@@ -2,11 +2,11 @@
 # # Tables with embeddings
 #
 # How long will a flight be in the air? That depends on where it goes, on the
-# season, and on the weather. So the table has words, dates and numbers, and some
-# of them are missing. This page turns such a table into a network, compares the
-# network with simpler models, and looks at what it has learned.
+# season, and on the weather. So the table has words, dates and numbers, and
+# some of them are missing. This page trains a network on such a table, compares
+# it with simpler models, and looks at what it has learned.
 #
-# The data come in a package: `pip install ".[tables]"` in the repository's
+# The data come in a package: run `pip install ".[tables]"` in the repository's
 # folder.
 
 # %%
@@ -36,11 +36,11 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## The table
 #
-# All flights that left New York in 2013, and the weather at the airport in the
-# hour of departure. 60,000 of them are enough for this page.
+# The table has all flights that left New York in 2013, and the weather at the
+# airport in the hour of departure. 60,000 of them are enough for this page.
 #
-# The distance is left out on purpose. The airports of destination are mere
-# words here. Will the model find out how far away they are?
+# The distance is left out on purpose. The destination airports are mere words
+# here. Will the model find out how far away they are?
 
 # %%
 WORDS = ["carrier", "origin", "dest"]
@@ -58,18 +58,17 @@ table = flights[[*WORDS, "departs", *WEATHER, "air_time"]]
 print(table.head(3).T.to_string(header=False))
 
 # %% [markdown]
-# No gusts were measured in most hours, and now and then the pressure is missing
-# too:
+# Most hours have no measured gusts, and sometimes the pressure is missing too:
 
 # %%
 missing = table.isna().mean()
 print(missing[missing > 0].round(3).to_string())
 
 # %% [markdown]
-# Flights of the same hour have the same weather. If rows were split at random,
-# the test would be on hours that the model has seen. So every fifth day or so is
-# for testing, with all of its flights. This asks how well the model fills in
-# days between days that it knows. It does not ask for a forecast: for that,
+# Flights in the same hour have the same weather. If you split rows at random,
+# you would test on hours that the model has seen. So about every fifth day is
+# for testing, with all of its flights. This measures how well the model fills
+# in days between days that it knows. It doesn't measure a forecast: for that,
 # test on the last weeks.
 
 # %%
@@ -83,8 +82,8 @@ print(f"{len(train)} flights to train on, {len(test)} to test on")
 # %% [markdown]
 # ## Words, dates and numbers become arrays
 #
-# A `TableEncoder` learns from the training data what each column holds, and then
-# encodes any rows in the same way.
+# A `TableEncoder` learns from the training data what each column holds, and
+# then encodes any rows in the same way.
 
 # %%
 encoder = TableEncoder(WORDS, WEATHER, dates=["departs"], min_count=20)
@@ -97,16 +96,16 @@ for column in ("dest", "wind_gust", "departs"):
 
 # %% [markdown]
 # - A **word** becomes a code. Code 0 is for words that are missing, new, or
-#   rarer than `min_count`: there is nothing to learn about an airport with three
-#   flights.
+#   rarer than `min_count`: there is nothing to learn about an airport with
+#   three flights.
 # - A **number** is scaled by its median and quartiles. A missing number becomes
 #   the median, and a second array, such as `wind_gust_na`, marks it. That is
 #   information too: in an hour without gusts it was calm.
-# - A **date** becomes fastai's parts. `dayofweek` and `month` are categories,
-#   `dayofyear` and `elapsed` are numbers. So the model can see a weekend as well
-#   as a season.
+# - A **date** is split into parts, as in fastai. `dayofweek` and `month` are
+#   categories, `dayofyear` and `elapsed` are numbers. So the model can see a
+#   weekend as well as a season.
 #
-# A row with an airport that doesn't exist and without weather is no problem:
+# A row with an unknown airport and no weather is no problem:
 
 # %%
 row = {"carrier": ["UA"], "origin": ["JFK"], "dest": ["Atlantis"]}
@@ -119,12 +118,11 @@ for name in ("carrier", "dest", "wind_gust", "wind_gust_na", "departs_month"):
 # ## Train
 #
 # `tabular_model` gives each category an embedding and puts two dense layers on
-# top. The targets tell the last layer where to begin, so minutes need no
-# scaling.
+# top. The targets set where the last layer starts, so minutes need no scaling.
 #
-# By default it also encodes each number piecewise linearly, in bins. Here the
-# error was higher with bins, on days of the training data that were set aside to
-# try it. So `num_bins=0` turns them off.
+# By default it also encodes each number piecewise linearly, in bins. On days
+# held out from the training data, the error was higher with bins. So
+# `num_bins=0` turns them off.
 
 
 # %%
@@ -138,13 +136,13 @@ def compiled(model):
 
 model = compiled(tabular_model(encoder, 1, targets=y, num_bins=0))
 
-# %% alt="The loss of each update over the learning rate of a sweep: flat, then falling steeply from 0.002 on, and rising at 0.1. The suggested rate is in the fall"
+# %% alt="Loss of each update of a sweep against the learning rate: flat, then falling steeply from 0.002 on, and rising at 0.1. The suggested rate is in the fall"
 found = keras_fast.lr_find(model, x, y, batch_size=256, num_steps=200)
 ax = found.plot()
 
 # %% [markdown]
-# The loss is in squared minutes, hence the large numbers. Only the shape matters:
-# the loss falls from 2e-3 to 1e-1, and the suggestion lies between.
+# The loss is in squared minutes, hence the large numbers. Only the shape
+# matters: the loss falls from 2e-3 to 1e-1, and the suggestion lies in between.
 
 
 # %%
@@ -204,12 +202,12 @@ for name, error in results.items():
 
 # %% [markdown]
 # The average is bad because the model of numbers knows next to nothing, and has
-# half the say. Weights fix that. But a head wind costs more minutes the farther
-# you fly. Neither model knows both the wind and the distance, so no weights can
-# add this.
+# half the weight. Weighting fixes that. But a headwind costs more minutes the
+# farther you fly. Neither model knows both the wind and the distance, so no
+# weights can add this.
 #
-# **One input.** Each word becomes a column of zeros and ones. Then everything is
-# a number, and a plain dense network takes it.
+# **One input.** Each word becomes a column of zeros and ones. Then everything
+# is a number, and a plain dense network can use it.
 
 
 # %%
@@ -250,9 +248,9 @@ for name in ("one input", "two inputs, embeddings"):
 # Each figure is the mean of two training runs, because another seed changes the
 # error by a few tenths. On other days the two ways were closer than on these.
 # That makes sense: a column of zeros and ones times a weight matrix picks a row
-# of that matrix, so the first dense layer holds embeddings too. What
-# `tabular_model` saves is the columns (imagine 10,000 words), and its vectors can
-# be looked at, as you will see below.
+# of that matrix, so the first dense layer holds embeddings too. `tabular_model`
+# avoids the columns (imagine 10,000 words), and you can look at its vectors, as
+# you will see below.
 #
 # **And without a network?** A linear model takes the same columns. Gradient
 # boosting takes the same codes, and on tables it is hard to beat.
@@ -277,21 +275,21 @@ for name in sorted(results, key=results.get):
 
 # %% [markdown]
 # Embeddings are ahead of the two other ways, and almost as good as gradient
-# boosting. The average of both is better than either: they are wrong about
-# different flights. That is what an ensemble needs, and what the two
-# half-blind models above didn't have.
+# boosting. The average of both is better than either, because they are wrong
+# about different flights. An ensemble needs that, and the two half-blind models
+# above didn't have it.
 #
 # Don't expect this everywhere. On all four tables of the
-# [benchmarks](../benchmarks.md) gradient boosting is ahead. It takes seconds, so
-# always try it.
+# [benchmarks](../benchmarks.md) gradient boosting is ahead. It takes seconds,
+# so always try it.
 #
 # ## Which columns matter?
 #
 # `feature_importance` permutes a column, so that each flight gets the value of
 # some other flight, and measures how much worse a metric gets. Everything the
 # encoder made from one column is permuted together, such as all the parts of a
-# date. Columns that say much the same should be permuted together too: here the
-# weather.
+# date. Columns with much the same content should be permuted together too: here
+# the weather.
 
 # %% alt="Importance of the destination, the date, the weather, the carrier and the origin: the destination is far ahead"
 groups = {name: encoder.columns[name] for name in (*WORDS, "departs")}
@@ -307,8 +305,8 @@ ax = importance.plot()
 
 # %% [markdown]
 # The destination is nearly everything. Of the rest, the date matters most, and
-# more than the weather on the ground: at 10,000 metres the wind changes with the
-# season, not with the gusts at the airport.
+# more than the weather on the ground: at 10,000 metres the wind changes with
+# the season, not with the gusts at the airport.
 #
 # ## What did the embeddings learn?
 #
@@ -321,13 +319,14 @@ airports = inference.embeddings(model)["dest"]
 ax = airports.plot()
 
 # %% [markdown]
-# It looks like a map. The first axis goes from the East Coast to the West Coast,
-# and the second has Florida, the Gulf and the Caribbean on one end. The dot far
-# from all others is Honolulu. All of this was learned from durations.
+# It looks like a map. The first axis goes from the East Coast to the West
+# Coast, and the second has Florida, the Gulf and the Caribbean on one end. The
+# dot far from all others is Honolulu. All of this was learned from durations.
 #
-# The model has never seen a distance. Compare the first axis with it:
+# The model has never seen a distance. Compare the first axis with the
+# distances:
 
-# %% alt="First axis over the distance from New York, a dot for each airport: they lie nearly on a curve, from Boston to Honolulu"
+# %% alt="First axis against the distance from New York, a dot for each airport: they lie nearly on a curve, from Boston to Honolulu"
 miles = flights.groupby("dest")["distance"].mean()
 miles = np.array([miles[word] for word in airports.words])
 axis = airports.principal_axes()[:, 0]
@@ -344,7 +343,7 @@ for word in ("BOS", "MIA", "DEN", "SFO", "HNL"):
 print(f"correlation {np.corrcoef(miles, axis)[0, 1]:.2f}")
 
 # %% [markdown]
-# ## Save it, and ask it about new flights
+# ## Save the model and predict new flights
 #
 # One file holds the network and the encoder, with the words, medians and
 # quartiles of the training data. A new process needs nothing else:
@@ -380,12 +379,13 @@ print(
 )
 
 # %% [markdown]
-# A flight to San Francisco takes longer in January, against the wind. Of the third
-# flight only the origin and the date are known.
+# A flight to San Francisco takes longer in January, against the wind. For the
+# third flight, only the origin and the date are known.
 #
-# A column in which several words are all unknown raises an error, because it is
-# probably the wrong column. Write `None` for what is meant to be unknown.
+# If a column holds several words and all of them are unknown, the encoder
+# raises an error, because it is probably the wrong column. Write `None` for
+# values that are meant to be unknown.
 #
 # The encoder is described in [Data](../api/data.md#tables), the model in
-# [Models](../api/models.md#tables). If your table has users and items, go on with
-# [Ratings](ratings.md).
+# [Models](../api/models.md#tables). If your table has users and items, continue
+# with [Ratings](ratings.md).

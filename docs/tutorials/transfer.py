@@ -1,19 +1,19 @@
 # %% [markdown]
 # # Transfer learning in eight steps
 #
-# This is fast.ai's recipe for a good image classifier. It has been taught as a
-# list of eight steps, each of them a line or two of code:
+# This is fast.ai's recipe for a good image classifier, taught as a list of
+# eight steps, each a line or two of code:
 #
-# 1. compute what the frozen base makes of each image, once
+# 1. compute the frozen base's features of each image, once
 # 2. find a learning rate for the head
 # 3. train the head on the computed features
 # 4. train the head on augmented images
 # 5. unfreeze
 # 6. give earlier layers lower rates
-# 7. find a rate for all of it
-# 8. train all of it, in cycles
+# 7. find a rate for the whole model
+# 8. train the whole model, in cycles
 #
-# `make demo` takes the same steps at more length. Here each step says why.
+# `make demo` takes the same steps in more detail. This page explains each one.
 
 # %%
 import logging
@@ -62,8 +62,8 @@ augmented = augmented.prefetch(2)
 folder = tempfile.mkdtemp()
 
 # %% [markdown]
-# The validation images are kept as arrays, to see after each step where the
-# model is. The table at the end of the page is made of this.
+# Keep the validation images as arrays, to measure the model after each step.
+# The table at the end of the page shows the results.
 
 # %%
 x_valid = np.concatenate([x for x, _ in valid])
@@ -88,7 +88,7 @@ def compile_model(model, multipliers=None):
     if multipliers is not None:
         optimizer = DiscriminativeOptimizer(optimizer, multipliers)
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    # Keras would trace the step twice: once to build this, once to use it.
+    # Otherwise Keras traces the step twice: to build this, then to use it.
     optimizer.build(model.trainable_variables)
 
 
@@ -104,8 +104,8 @@ note("0 a new head")
 # The base is frozen, so its output for an image never changes, and nearly all
 # of the time goes into computing it. Compute it once and store it.
 #
-# `split_head` cuts the model in two, without a copy: to train `head` is to
-# train `model`.
+# `split_head` cuts the model in two without copying it: training `head` trains
+# `model`.
 
 # %%
 body, head = keras_fast.split_head(model)
@@ -116,7 +116,7 @@ note("1 cache features")
 # %% [markdown]
 # ## 2. Find a rate for the head
 #
-# On features a sweep takes a moment.
+# On cached features a sweep takes a moment.
 
 # %% alt="The finder's curve for the head on cached features"
 compile_model(head)
@@ -132,10 +132,10 @@ note("2 find a rate")
 # ## 3. Train the head on features
 #
 # The head knows nothing yet. Train it before it can damage the base. An epoch
-# on features takes no time, so take many: the head, which is linear, comes to
-# where a logistic regression would be.
+# on features takes almost no time, so train for many: this linear head ends up
+# where a logistic regression would.
 #
-# `shuffle=False` leaves the order to the cache, which shuffles by itself.
+# `shuffle=False` leaves the order to the cache, which shuffles itself.
 
 # %%
 history = head.fit(
@@ -149,11 +149,11 @@ print(
 # %% [markdown]
 # ## 4. Train the head on augmented images
 #
-# Features of augmented images differ in each epoch, so here the base has to
-# run. It still costs little, because nothing has to flow back through it.
+# Augmented images have different features in each epoch, so the base has to
+# run. That still costs little, because no gradients flow back through it.
 #
 # Each epoch is a cycle of its own, from a high rate to zero. The head is
-# trained already, so a third of its rate is enough.
+# already trained, so a third of its rate is enough.
 
 # %%
 compile_model(model)
@@ -168,9 +168,10 @@ note("4 augmented images")
 # %% [markdown]
 # ## 5. Unfreeze
 #
-# ImageNet has photos, and these are drawings. So the base should learn too.
+# ImageNet consists of photos, and these are drawings. So the base should learn
+# too.
 #
-# Its batch normalization is left alone. Its moving averages are over a million
+# Its batch normalization stays frozen. The moving averages come from a million
 # photos, and a few hundred images can't give better estimates.
 
 # %%
@@ -179,10 +180,10 @@ keras_fast.unfreeze(model, train_batchnorm=False)
 # %% [markdown]
 # ## 6. Lower rates for earlier layers
 #
-# An edge is an edge, in photos and in drawings. The first layers are nearly
-# right already. So each group trains at three times the rate of the one before
-# it. fast.ai's rule of thumb is ten times for images like ImageNet's, and three
-# for others.
+# An edge is an edge, in photos and in drawings, so the first layers are nearly
+# right already. Each group trains at three times the rate of the one before it.
+# fast.ai's rule of thumb is ten times for images like ImageNet's, and three for
+# others.
 
 # %%
 multipliers = keras_fast.layer_multipliers(model, [1 / 9, 1 / 3, 1.0])
@@ -190,16 +191,16 @@ compile_model(model, multipliers)
 print(keras_fast.training_plan(model))
 
 # %% [markdown]
-# The column `rate` shows it. AdamW's own rate is the last group's, and every
-# schedule scales all of them together.
+# The `rate` column shows this. AdamW's own rate applies to the last group, and
+# every schedule scales all groups together.
 #
-# ## 7. Find a rate for all of it
+# ## 7. Find a rate for the whole model
 #
-# Other layers train now, so ask again.
+# More layers train now, so run the finder again.
 #
-# The head is trained already, and the curve has no clear fall: the loss is as
-# low as one step can make it. It only says where it begins to rise, and a rule
-# of its own, `trained`, stays a safe distance below.
+# The head is already trained, and the curve has no clear fall: the loss is as
+# low as one step can make it. The curve only shows where the loss starts to
+# rise. A rule for this case, `trained`, stays a safe distance below that.
 
 # %% alt="The finder's curve for all layers: flat, then rising"
 found = keras_fast.lr_find(
@@ -213,16 +214,16 @@ print(f"trained: {rate:.1e}")
 note("7 find a rate for all")
 
 # %% [markdown]
-# ## 8. Train all of it, in cycles
+# ## 8. Train the whole model, in cycles
 #
-# The second cycle is twice as long as the first. At the end of each the rate
-# is near zero and the model at rest: a good moment to keep a copy.
-# `SnapshotEnsemble` does. Keras's `ModelCheckpoint` keeps the best epoch.
+# The second cycle is twice as long as the first. At the end of each, the rate
+# is near zero and the model has settled: a good moment for `SnapshotEnsemble`
+# to keep a copy. Keras's `ModelCheckpoint` keeps the best epoch.
 #
-# fast.ai's last step says "until over-fitting". For that, give `fit()` more
-# cycles than it needs and add `CycleStopping()`: it stops after a cycle whose
-# validation loss is no better, and keeps the best cycle. Two short cycles, as
-# here, do without.
+# fast.ai's last step is to train "until over-fitting". For that, give `fit()`
+# more cycles than it needs and add `CycleStopping()`: it stops after a cycle
+# that doesn't improve the validation loss, and keeps the best cycle. Two short
+# cycles, as here, don't need it.
 
 # %%
 recorder, snapshots = Recorder(), SnapshotEnsemble(folder + "/snapshots")
@@ -248,9 +249,9 @@ note("8 train all")
 ax = recorder.plot_schedule()
 
 # %% [markdown]
-# ## What was gained
+# ## Results
 #
-# Two more rows: the trained model asked about each image and its mirror
+# Two rows are added: the trained model averaged over each image and its mirror
 # image, and the mean of the copies from both cycles.
 
 # %%
@@ -264,14 +265,14 @@ print(f"{'  with mirror images':<30}  {accuracy(mirrored):>8.3f}")
 print(f"{'  mean of snapshots':<30}  {accuracy(ensemble):>8.3f}")
 
 # %% [markdown]
-# Steps 1 to 3 take a few seconds and bring most of it. That is the first thing
-# to remember: train the head on features before anything else.
+# Steps 1 to 3 take a few seconds and bring most of the accuracy. That is the
+# first thing to remember: train the head on features before anything else.
 #
-# What the later steps add depends on how far your images are from ImageNet, and
-# on how many there are. Steps 5 to 7 prepare step 8 and change no prediction.
-# On two classes of drawings, as here, step 8 adds nothing beyond chance; where
-# there is more to learn it does, see the six classes in
-# [Benchmarks](../benchmarks.md) (`benchmarks/transfer.py`).
+# What the later steps add depends on how many images you have and how far they
+# are from ImageNet. Steps 5 to 7 prepare step 8 and change no predictions. On
+# two classes of drawings, as here, step 8 adds nothing beyond chance; with more
+# to learn, it does: see the six classes in [Benchmarks](../benchmarks.md)
+# (`benchmarks/transfer.py`).
 #
-# `fine_tune` is the short form: the head on features, then everything. It ends
-# with a moving average of the weights.
+# `fine_tune` is the short form: it trains the head on features, then
+# everything, and ends with a moving average of the weights.

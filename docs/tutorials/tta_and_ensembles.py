@@ -1,13 +1,12 @@
 # %% [markdown]
 # # TTA and snapshot ensembles
 #
-# Several opinions are better than one, as long as they do not all make the
-# same mistakes. This page shows three ways to several opinions that cost
-# little:
+# Several predictions are better than one, as long as they don't all make the
+# same mistakes. This page shows three cheap ways to get several:
 #
-# - keep several models of one training,
+# - keep several models of one training run,
 # - average the weights of several epochs,
-# - ask one model about several versions of each image.
+# - show one model several versions of each image.
 
 # %%
 import logging
@@ -28,8 +27,8 @@ from keras_fast.callbacks import (
 
 keras.utils.set_random_seed(0)
 
-# Keras says so of every data set that shuffles itself, and TensorFlow warns of
-# models that are compiled again and again, as this one is.
+# Keras warns about this for every tf.data dataset, and TensorFlow about models
+# that are compiled again and again, as this one is.
 warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
 logging.getLogger("tensorflow").setLevel("ERROR")
 
@@ -49,7 +48,7 @@ def load(part):
 train, valid = load("train"), load("valid")
 
 # %% [markdown]
-# The base is frozen, and what it says is computed once, for training and
+# The base is frozen, and its features are computed once, for training and
 # validation. So every experiment on this page takes seconds.
 
 # %%
@@ -100,18 +99,18 @@ def train_head(*callbacks, rate=5e-3, epochs=6, seed=0):
 
 
 # %% [markdown]
-# First a plain training, at a constant rate, to compare with.
+# First a plain training run, at a constant rate, for comparison.
 
 # %%
 tell("plain", train_head())
 
 # %% [markdown]
-# ## One training, several models
+# ## One training run, several models
 #
-# At the end of each of SGDR's cycles the rate is near zero, and the model at
-# rest. Then a restart throws it out again, to another place that is about as
-# good. A copy from each place makes an ensemble, for the price of one
-# training. `SnapshotEnsemble` keeps the copies.
+# At the end of each SGDR cycle the rate is near zero and the model has settled
+# in a minimum. Then a restart moves it to a different minimum that is about as
+# good. A copy from each minimum makes an ensemble, for the price of one
+# training run. `SnapshotEnsemble` keeps the copies.
 
 # %%
 recorder, snapshots = Recorder(), SnapshotEnsemble(tempfile.mkdtemp())
@@ -126,12 +125,12 @@ tell("last snapshot", last)
 tell("mean of snapshots", snapshots.predict(x_valid, verbose=0))
 
 # %% [markdown]
-# Early snapshots are of a young model. If they are much worse than the last
-# one, leave them out: `snapshots.predict(x, last=2)`.
+# Early snapshots come from an under-trained model. If they are much worse than
+# the last one, leave them out: `snapshots.predict(x, last=2)`.
 #
-# For use elsewhere `to_model` makes one Keras model of them all. It loads
-# without keras_fast. Here it is an ensemble of heads, and goes behind the
-# body, which runs once for all of them.
+# For use elsewhere, `to_model` combines them into one Keras model, which loads
+# without keras_fast. Here it is an ensemble of heads on top of the body, which
+# runs once for all of them.
 
 # %%
 ensemble = keras.Sequential([body, snapshots.to_model()])
@@ -141,13 +140,12 @@ print(ensemble.predict(images, verbose=0).shape)
 # %% [markdown]
 # ## One model, averaged weights
 #
-# An ensemble of whole models costs as many times more as it has members.
-# Averaging the *weights* costs nothing: the result is one model.
+# An ensemble of n whole models costs n times as much. Averaging the *weights*
+# costs nothing: the result is one model.
 #
-# It works as long as the weights are close to each other, as in the last
-# epochs of one training. Layers with batch normalization need new statistics
-# for the mean, and that takes a look at the training data. That is what `x` is
-# for.
+# It works as long as the weights are close to each other, as in the last epochs
+# of one training run. Batch normalization layers need new statistics for the
+# averaged weights, computed from the training data. That is what `x` is for.
 
 # %%
 averaging = WeightAveraging(start=3, x=x_train, batch_size=32)
@@ -157,14 +155,14 @@ print(averaging.num_averaged, "epochs averaged")
 # %% [markdown]
 # ## One model, several versions
 #
-# What is hard to see from one side may be easy from another. So show the model
-# each image as it is and mirrored, and average what it says. This is
+# An image that is hard to recognize may be easier when mirrored. So show the
+# model each image as it is and mirrored, and average the predictions. This is
 # test-time augmentation, TTA.
 #
-# Only versions that keep the meaning help. A mirrored cat is a cat; a mirrored
-# letter is not that letter.
+# Only versions that keep the meaning help. A mirrored cat is still a cat; a
+# mirrored letter is not the same letter.
 #
-# `head` is trained, so `model` is. It has now the averaged weights.
+# `head` is trained, so `model` is too. It now has the averaged weights.
 
 # %%
 x = np.concatenate([images for images, _ in valid])
@@ -173,22 +171,22 @@ tell("averaged weights, TTA", keras_fast.predict_tta(model, x, flips))
 tell("mean of snapshots, TTA", keras_fast.predict_tta(ensemble, x, flips))
 
 # %% [markdown]
-# `augment` may also be the layer that augmented the training, for random
+# `augment` may also be the layer that augmented the training data, for random
 # versions as in fastai: `predict_tta(model, x, AugTransforms())`. Use it if the
-# model was trained with it. A model that has never seen a turned image is
-# not helped by one.
+# model was trained with it. Rotated images don't help a model that has never
+# seen one.
 #
-# The image itself counts for a quarter, as in fastai. `beta` changes that,
+# The original image counts for a quarter, as in fastai. `beta` changes that,
 # and `beta=None` returns both parts.
 #
-# ## What was gained
+# ## Results
 #
-# All of them trained for as many epochs. The accuracy counts what is right. The
-# loss also counts how sure the model was, and is finer: being sure and wrong
-# costs most.
+# All of them trained for the same number of epochs. Accuracy counts correct
+# predictions. The loss also counts the model's confidence, and is finer:
+# confident mistakes cost most.
 #
-# On so few images one training is an anecdote. So the snapshots once more,
-# with three seeds, and the means.
+# On so few images one training run is an anecdote. So repeat the snapshots with
+# three seeds, and average.
 
 # %%
 results = []
@@ -204,15 +202,15 @@ for name, (accuracy, loss) in zip(names, np.mean(results, 0), strict=True):
     print(f"{name:<17}  {accuracy:>8.3f}  {loss:.3f}")
 
 # %% [markdown]
-# Compare the losses. Members of an ensemble are
-# wrong about different images, so their mean is seldom sure and wrong.
+# Compare the losses. Members of an ensemble are wrong about different images,
+# so their mean is seldom confidently wrong.
 #
-# Averaged weights are one model, and can be as sure and wrong as one. They are
-# free, so try them, and let the validation images decide. They help most
-# where a constant rate leaves the weights moving about a good place.
+# Averaged weights are one model, and can be as confidently wrong as one. They
+# are free, so try them, and let the validation images decide. They help most
+# where a constant rate keeps the weights moving around a good minimum.
 #
-# Mirror images change little for a network that has seen both sides of
-# everything. Random views do more for a model that was trained with them: in
-# `benchmarks/transfer.py` they took six classes from 0.757 to 0.771. The table
-# is in [Benchmarks](../benchmarks.md), and so is what TTA costs, by
-# `benchmarks/tta.py`.
+# Mirror images change little for a network that was trained on both
+# orientations. Random views do more for a model that was trained with them: in
+# `benchmarks/transfer.py` they took six classes from 0.757 to 0.771.
+# [Benchmarks](../benchmarks.md) has the table, and the cost of TTA
+# (`benchmarks/tta.py`).

