@@ -4,22 +4,21 @@
 # **If in doubt, call `fine_tune`.** It trains the head alone first, on features
 # that the frozen base computes once, then everything, at a low rate.
 #
-# ## The question behind it
+# ## Two questions decide
 #
-# How far are your data from those that the network has seen, and how many do
-# you have?
+# How similar is your data to the pretraining data, and how much do you have?
 #
-# | | few data | many data |
+# | | little data | plenty of data |
 # |---|---|---|
-# | **alike** (photos of things) | train the head only | head, then everything at low rates |
-# | **different** (drawings, X-rays, spectra) | head, then the last group too | head, then everything; even the first layers may move |
+# | **similar** (photos of objects) | train the head only | head, then everything at low rates |
+# | **different** (drawings, X-rays, spectra) | head, then the last group too | head, then everything; even the first layers may change |
 #
-# Few data and a free base overfit. Many data and a frozen base waste what the
-# data could teach.
+# With little data, an unfrozen base overfits. With plenty of data, a frozen
+# base wastes what the data could teach.
 #
-# ## The ways to say it
+# ## The functions
 #
-# | you write | what trains |
+# | call | what trains |
 # |---|---|
 # | `freeze(model)` | the last group, the head |
 # | `freeze_to(model, -2)` | the last two groups |
@@ -27,12 +26,11 @@
 # | `unfreeze(model)` | everything |
 # | `unfreeze(model, train_batchnorm=False)` | everything but the statistics of batch normalization |
 #
-# All of them work on a model that is compiled and has trained. There is no
-# need to compile again, and the optimizer keeps what it has gathered. In plain
-# Keras a change of `layer.trainable` after the first `fit()` is ignored
-# without a word.
+# All of them work on a compiled model, even after training. You don't need to
+# compile again, and the optimizer keeps its state. In plain Keras, a change of
+# `layer.trainable` after the first `fit()` is silently ignored.
 #
-# Look at what you have said:
+# Check the result:
 
 # %%
 import keras_fast
@@ -52,27 +50,27 @@ keras_fast.unfreeze(model, train_batchnorm=False)
 print(keras_fast.training_plan(model))
 
 # %% [markdown]
-# ## Batch normalization is its own question
+# ## Batch normalization is a separate choice
 #
-# Such a layer has two kinds of numbers: weights that training moves, and
-# averages of what went through it. In a frozen layer, what should happen to the
+# A batch normalization layer has weights, which the optimizer updates, and
+# moving averages of its inputs. In a frozen layer, what should happen to the
 # moving averages? Both answers are in use:
 #
-# - **Frozen** means frozen: the layer uses the averages that it came with.
-#   This is Keras's rule, fastai 0.7's, and the default of `freeze_to` and
-#   `fine_tune`. It is right for few data and small batches.
-# - **Training goes on** in batch normalization even where all else is frozen.
-#   This is the rule of fastai 1 and 2: `train_batchnorm=True`. It is right
-#   where data look different from ImageNet and there are enough of them.
+# - **They are frozen too:** the layer uses its pretrained averages. This is the
+#   rule of Keras and fastai 0.7, and the default of `freeze_to` and
+#   `fine_tune`. It is right for little data and small batches.
+# - **Batch normalization keeps training** even if all else is frozen. This is
+#   the rule of fastai 1 and 2: `train_batchnorm=True`. It is right for plenty
+#   of data that looks different from ImageNet.
 #
-# The same argument serves `unfreeze`. `train_batchnorm=False` lets all weights
-# train and keeps the averages of the base. On a few hundred images it is the
-# safer choice: averages need hundreds of updates to settle.
+# `unfreeze` takes the same argument. `train_batchnorm=False` trains all weights
+# and keeps the base's averages. With a few hundred images it is the safer
+# choice: the averages need hundreds of updates to settle.
 #
-# ## Thaw step by step
+# ## Unfreeze step by step
 #
-# For long texts and deep networks one unfreezes group by group, from the head
-# down, and trains a little at each. ULMFiT does so.
+# For long texts and deep networks, unfreeze one group at a time from the head
+# down, and train a little after each, as in ULMFiT.
 #
 # ```python
 # for group in (-1, -2, 0):
@@ -81,6 +79,6 @@ print(keras_fast.training_plan(model))
 #     model.fit(train, callbacks=[OneCycle(found.suggestion)])
 # ```
 #
-# For images two steps are enough, the head and then everything. A rate for each
+# For images two steps are enough: the head, then everything. A rate for each
 # group is smoother; see
 # [discriminative rates](../tutorials/discriminative_rates.md).

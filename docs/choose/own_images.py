@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Your own images
 #
-# The lessons have tidy folders. Yours are not, and this page goes through what
-# people bring: no split, labels in a table or in the name, several labels,
+# The tutorials have tidy folders. Yours may not be. This page covers the usual
+# cases: no split, labels in a table or in the file name, several labels,
 # transparency, odd sizes, a class with five images.
 #
-# **First look for files that would stop the training**, then at a batch. Both
-# are one line, and both find what no metric shows.
+# **First look for files that would stop the training**, then look at a batch.
+# Each takes one line and finds problems that no metric shows.
 
 # %%
 import csv
@@ -34,10 +34,10 @@ for path, reason in data.verify_images(folder).items():
 # %% [markdown]
 # ## A folder for each class, and no split
 #
-# Keras splits at random. That is right only where each image stands for
-# itself. If several show the same animal, the same patient or the same minute
-# of a film, copies of the training images end up among the others, and the
-# accuracy is too good. Then split by hand: all of one animal on one side.
+# Keras splits at random. That is right only if the images are independent. If
+# several show the same animal, the same patient or the same minute of a film,
+# near-copies of the training images end up in the validation set, and the
+# accuracy is too high. Then split by hand: all of one animal on one side.
 
 # %%
 train, valid = keras.utils.image_dataset_from_directory(
@@ -51,10 +51,11 @@ train, valid = keras.utils.image_dataset_from_directory(
 print(len(train.file_paths), "to train on,", len(valid.file_paths), "others")
 
 # %% [markdown]
-# ## Labels in a table, or in the name
+# ## Labels in a table, or in the file name
 #
-# A list of paths, a list of labels in the same order, and `load_images`. For
-# more images than fit in memory, `tf.data` maps the same over the paths.
+# Pass a list of paths to `load_images`, and make a list of labels in the same
+# order. For more images than fit in memory, do the same in `tf.data`, with
+# `map` over the paths.
 
 # %%
 table = folder.parent / "labels.csv"
@@ -72,16 +73,16 @@ x = data.load_images([folder / row["file"] for row in rows], size=96)
 print(x.shape, classes)
 
 # %% [markdown]
-# A label in the name is the same with another line, such as
-# `re.match(r"(.+)_\d+\.jpg", path.name)[1]`, and several labels an image are
-# rows of 0 and 1: [several labels](../tutorials/labels_and_points.md).
+# For labels in the file name, only one line changes, such as
+# `re.match(r"(.+)_\d+\.jpg", path.name)[1]`. Several labels per image are rows
+# of 0 and 1: [several labels](../tutorials/labels_and_points.md).
 #
 # ## Transparent images
 #
-# A PNG with transparency has a color behind what can't be seen. Keras shows it,
-# and it is often black. `verify_images` warns of such files, and
-# `background=` lays them on a color of your choice. Load everything with it, for
-# training and later.
+# The transparent pixels of a PNG have a hidden color, often black, and Keras
+# loads that color. `verify_images` warns about such files, and `background=`
+# puts them on a color of your choice. Load all images with it, for training and
+# later.
 
 # %% alt="The same transparent drawing twice: on black as Keras loads it, and on white"
 drawing = Image.open(folder / rows[0]["file"]).convert("RGBA")
@@ -96,23 +97,23 @@ both = [
 axes = show_batch(np.stack(both))
 
 # %% [markdown]
-# Photos of a phone may lie on their side for the same reason: the file says how
-# to turn them, and Keras does not read it. `upright=True` does.
+# Phone photos may appear on their side for a similar reason: the file stores
+# how to rotate them, and Keras ignores it. `upright=True` rotates them.
 #
 # ## Sizes and colors
 #
-# - **Odd shapes.** `image_size=(96, 96)` squeezes a long image. That is often no
-#   harm, as long as you predict on squeezed ones too.
-#   `crop_to_aspect_ratio=True` cuts the ends off, `pad_to_aspect_ratio=True`
-#   leaves borders.
-# - **Grey images** become RGB when they are loaded, which is what a pretrained
-#   network wants. For one channel alone pass `color_mode="grayscale"`, and
+# - **Odd shapes.** `image_size=(96, 96)` squashes a long image. This is often
+#   harmless, as long as you predict on squashed images too.
+#   `crop_to_aspect_ratio=True` cuts off the ends, `pad_to_aspect_ratio=True`
+#   adds borders.
+# - **Grayscale images** are converted to RGB when loaded, as a pretrained
+#   network expects. To keep one channel, pass `color_mode="grayscale"`, and
 #   `input_shape=(96, 96, 1)` to `image_classifier`, which adapts the first
 #   layer's weights.
-# - **Small things in large images.** At 96 pixels they may be gone. Look at a
-#   batch: what you can't tell apart, the network can't either.
+# - **Small objects in large images** may vanish at 96 pixels. Look at a batch:
+#   if you can't tell the classes apart, the network can't either.
 #
-# ## Too few of a class
+# ## Classes with few images
 #
 # Count first.
 
@@ -121,20 +122,20 @@ for name, number in zip(classes, np.bincount(y), strict=True):
     print(f"{name:<10}{number:4}")
 
 # %% [markdown]
-# - With fewer than ten, hold out by class, not at random: otherwise a class may
-#   be missing from the validation set, and its accuracy is about nothing.
-#   scikit-learn's `train_test_split(x, y, stratify=y)` does.
-# - `class_weight` of `fit()` makes rare classes count for more:
-#   `{i: len(y) / (len(classes) * n) for i, n in enumerate(np.bincount(y))}`. The
-#   probabilities are then too high for them.
+# - With fewer than ten, split each class separately: otherwise a class may be
+#   missing from the validation set, and the accuracy tells nothing about it.
+#   Use scikit-learn's `train_test_split(x, y, stratify=y)`.
+# - The `class_weight` argument of `fit()` gives rare classes more weight:
+#   `{i: len(y) / (len(classes) * n) for i, n in enumerate(np.bincount(y))}`.
+#   Their predicted probabilities are then too high.
 # - Judge by the [confusion matrix](../api/inference.md), class by class. The
-#   accuracy hides a class of five.
-# - Merge classes that nobody needs apart.
+#   accuracy hides a class of five images.
+# - Merge classes that nobody needs to tell apart.
 #
 # ## Which image was that?
 #
-# `inference.top_losses(model, valid)` names images by their place in the data.
-# Where the data is shuffled, that is the place in that one pass, and
+# `inference.top_losses(model, valid)` returns the index of each image. If the
+# data is shuffled, the index counts along that one pass, and
 # `valid.file_paths[i]` is another image. So load validation data with
 # `shuffle=False`:
 
@@ -145,5 +146,5 @@ valid = keras.utils.image_dataset_from_directory(
 print(valid.file_paths[0] == str(sorted(folder.glob("*/*"))[0]))
 
 # %% [markdown]
-# Then go on with [lesson 1](../tutorials/pictures.md): everything there takes
-# `x, y` as well as a data set.
+# Then continue with [lesson 1](../tutorials/pictures.md): everything there
+# takes `x, y` as well as a dataset.

@@ -4,11 +4,11 @@
 # **If in doubt, take `found.suggestion`.** This page is for when the plot looks
 # odd, or when you want to check.
 #
-# Three lines to read any plot by:
+# Three rules for reading any plot:
 #
 # - Take a rate on the falling slope, never the lowest point.
-# - Stay a good step away from the cliff on the right.
-# - Where nothing falls, no rate is right: something else is wrong.
+# - Stay well away from the cliff on the right.
+# - If the loss never falls, no rate is right: something else is wrong.
 
 # %%
 import keras
@@ -44,7 +44,7 @@ def tell(found):
 
 
 # %% [markdown]
-# ## As it should be
+# ## A normal curve
 #
 # Flat, then a slope, then a cliff.
 
@@ -56,27 +56,27 @@ ax = found.plot()
 tell(found)
 
 # %% [markdown]
-# `highest` stands out, and is `found.suggestion`. It lies half-way from where
-# half of the slope is behind to where a quarter of the cliff is, on a
-# logarithmic scale.
+# The largest marker, `highest`, is `found.suggestion`. It lies halfway, on a
+# logarithmic scale, between the rate where half of the fall is done and the
+# rate where a quarter of it is lost again.
 #
-# Where the rules agree, all is well. `found.spread` is the largest
-# suggestion over the smallest. If it is large, look at the plot.
+# If the rules agree, all is well. `found.spread` is the ratio of the largest
+# suggestion to the smallest. If it is large, look at the plot.
 
 # %%
 print(f"spread: a factor of {found.spread:.0f}")
 
 # %% [markdown]
-# `valley` is fastai's own, and it is careful: often several times too low. That
-# costs epochs, not accuracy. Over the sixteen tasks of
+# `valley` is fastai's own rule, and it is cautious: often several times too
+# low. That costs epochs, not accuracy. On the sixteen tasks of
 # `benchmarks/lr_find_regret.py`, `highest` had the lowest median and the
-# lowest worst case of the five rules.
+# lowest worst regret of the five rules.
 #
-# ## The curve is a hedgehog
+# ## The curve is noisy
 #
-# Small batches make noisy losses. Use larger ones for the sweep or more steps,
-# or both. The finder's batches need not be those of the training, but a rate
-# found with large batches is too high for small ones.
+# Small batches give noisy losses. Use larger batches for the sweep, more steps,
+# or both. The batch size may differ from that of the training, but a rate found
+# with large batches is too high for small ones.
 
 # %% alt="A noisy curve from batches of two"
 noisy = keras_fast.lr_find(build(), x, y, batch_size=2)
@@ -87,10 +87,10 @@ smoother = keras_fast.lr_find(build(), x, y, batch_size=2, num_steps=400)
 ax = smoother.plot()
 
 # %% [markdown]
-# ## Nothing falls
+# ## The loss never falls
 #
-# The model is trained already. Every rate makes it worse, or leaves it as it
-# is. There is no right answer, and `highest` gives none.
+# This model is already trained. Every rate makes it worse, or leaves it as it
+# is. There is no right answer, and `highest` returns none.
 
 # %% alt="The curve of a trained model: flat, then rising"
 trained = build()
@@ -102,26 +102,26 @@ ax = flat.plot()
 tell(flat)
 
 # %% [markdown]
-# fastai's rules find something on almost any curve. Look how far apart they
-# are here: they read noise. This curve only says where it begins to rise, and
-# one rule, `trained`, asks for nothing else: it stays just below that.
-# `found.rule` names the rule that `found.suggestion` is from; for a model that
-# you know to be trained, take `found.suggestions["trained"]`.
+# fastai's rules suggest a rate on almost any curve. They are far apart here
+# because they read noise. The curve only shows where the loss begins to rise,
+# and one rule, `trained`, needs no more: its rate is just below that.
+# `found.rule` names the rule behind `found.suggestion`; if you know that the
+# model is trained, take `found.suggestions["trained"]`.
 #
-# This is the usual curve when you unfreeze a model whose head is trained.
+# This is the usual curve after you unfreeze a model with a trained head.
 #
 # On a *new* model a flat curve means a mistake: everything is frozen, the
 # labels are shuffled, or the pixels are not what the network expects.
-# `training_plan` and `show_batch` find those.
+# `training_plan` and `show_batch` help you find it.
 #
-# ## It ends at once
+# ## The sweep ends at once
 #
-# `stop_reason` says why. `"diverged"` is usual: the loss went up the cliff, and
-# there was no need to go on. `"non_finite"` early in the sweep means that
-# there is a NaN in the data, or a sum that is too large for float16. The
-# weights are checked too, because the ReLU of some processors turns NaN into a
-# number: then the loss stays finite and the weights don't. `"stopped"` means
-# that one of your callbacks, such as `EarlyStopping`, ended training first.
+# `stop_reason` tells why. `"diverged"` is normal: the loss exploded, so the
+# sweep ended. `"non_finite"` early in the sweep means that there is a NaN in
+# the data, or a sum that is too large for float16. The weights are checked too,
+# because ReLU on some processors turns NaN into a number: then the loss stays
+# finite and the weights don't. `"stopped"` means that one of your callbacks,
+# such as `EarlyStopping`, ended training first.
 
 # %%
 broken = x.copy()
@@ -131,12 +131,13 @@ tell(bad)
 print("stopped after", len(bad.losses), "losses that can be trusted")
 
 # %% [markdown]
-# ## It never reaches the cliff
+# ## The sweep never reaches the cliff
 #
-# `"completed"`, and the curve falls to the right end. Then the sweep was too
-# short. Raise `end_lr`. SGD wants rates a hundred times those of Adam.
+# If `stop_reason` is `"completed"` and the loss still falls at the right end,
+# the sweep was too short. Raise `end_lr`. SGD needs rates a hundred times those
+# of Adam.
 
-# %% alt="The curve of SGD with a last rate that is too low"
+# %% alt="The curve of SGD with an end rate that is too low"
 short = keras_fast.lr_find(
     build(keras.optimizers.SGD()), x, y, batch_size=64, end_lr=0.1
 )
@@ -146,8 +147,8 @@ ax = short.plot()
 tell(short)
 
 # %% [markdown]
-# ## When to ask again
+# ## When to run it again
 #
-# After every change of what trains: another batch size, optimizer, image
-# size, augmentation, and after freezing or unfreezing. A sweep leaves no
-# trace, so it costs its seconds and nothing else.
+# After every change to the training: batch size, optimizer, image size,
+# augmentation, freezing or unfreezing. A sweep leaves no trace, so it costs a
+# few seconds and nothing else.

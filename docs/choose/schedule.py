@@ -1,10 +1,10 @@
 # %% [markdown]
 # # A schedule
 #
-# **If in doubt, take `OneCycle` with the rate that `lr_find` suggests.** It is
-# what fast.ai takes, and it needs no other number.
+# **If in doubt, use `OneCycle` with the rate that `lr_find` suggests.** fast.ai
+# does the same, and you need no other number.
 #
-# The rest of this page is for when you have a reason.
+# The rest of this page is for when you have a reason to choose another.
 #
 # ## The short answer
 #
@@ -12,18 +12,18 @@
 # |---|---|---|
 # | a new model, or a new head | `OneCycle(rate)` | fast, and forgiving of a rate that is too high |
 # | fine-tuning a pretrained model | `fine_tune`, which uses `OneCycle` | the start must be gentle, so that nothing is forgotten |
-# | you do not know how long you will train | `SGDR(rate, cycle_mult=2)` with `CycleStopping` | each cycle ends in a model that you can use; it ends when a cycle is no better |
-# | you want an ensemble for the price of one | `SGDR(rate)` with `SnapshotEnsemble` | each cycle ends in another model |
-# | training from scratch for many epochs | `FlatCosine(rate)` | most of the time at full speed; from fastai's Imagenette records |
+# | you do not know how long you will train | `SGDR(rate, cycle_mult=2)` with `CycleStopping` | each cycle ends with a usable model; training stops when a cycle brings no improvement |
+# | you want an ensemble for the price of one model | `SGDR(rate)` with `SnapshotEnsemble` | each cycle ends with a different model |
+# | training from scratch for many epochs | `FlatCosine(rate)` | most of the time at the full rate; from fastai's Imagenette records |
 # | fine-tuning a language model | `SlantedTriangular(rate)` | the schedule of ULMFiT: a short rise, a long fall |
-# | you follow a paper with CLR | `CyclicalLR(low, high, step_size=...)` | the first of them all |
+# | you follow a paper with CLR | `CyclicalLR(low, high, step_size=...)` | the first of all these schedules |
 # | your own idea | `ParamScheduler(learning_rate=f)` | any function of progress |
-# | loss no longer falls, and you watch it | Keras's `ReduceLROnPlateau` | Keras has it |
+# | lowering the rate when the loss stops falling | Keras's `ReduceLROnPlateau` | Keras has it |
 #
 # ## How they look
 #
-# Each callback says what it would do, without a model. Here for seven epochs
-# of a hundred updates.
+# Each callback computes its curve without a model, here for seven epochs of a
+# hundred updates.
 
 # %% alt="Six schedules of the learning rate over 700 updates"
 from matplotlib import pyplot as plt
@@ -67,10 +67,10 @@ for ax in axes[1]:
 # ## How long is a cycle?
 #
 # A cycle spans the whole `fit()`. So choose the number of epochs first, and do
-# not stop early: the end of the cycle, with its low rates, is where the model
-# becomes good. If it overfits, train again with fewer epochs.
+# not stop early: the model becomes good at the low rates at the end of the
+# cycle. If it overfits, train again with fewer epochs.
 #
-# For SGDR take a number of epochs at which a cycle ends.
+# For SGDR choose a number of epochs at which a cycle ends.
 
 # %%
 for cycles in (1, 2, 3, 4):
@@ -80,36 +80,37 @@ for cycles in (1, 2, 3, 4):
 # %% [markdown]
 # ## What about momentum?
 #
-# `OneCycle` moves it against the rate. It is `momentum` of SGD and RMSprop,
-# and `beta_1` of Adam and its family. An optimizer without any, such as SGD
-# with momentum 0, is refused with a message that names both ways out.
+# `OneCycle` lowers momentum while the rate rises, and raises it again. This is
+# `momentum` of SGD and RMSprop, and `beta_1` of Adam and its family. An
+# optimizer without momentum, such as SGD with momentum 0, raises an error that
+# names both remedies.
 #
-# For everything else `ParamScheduler` moves `momentum`, `beta_2` and
-# `weight_decay` too. Why Keras alone cannot is in
-# [What Keras does with momentum](../momentum.md).
+# For everything else, `ParamScheduler` schedules `momentum`, `beta_2` and
+# `weight_decay` too. [What Keras does with momentum](../momentum.md) explains
+# why Keras alone cannot.
 #
 # ## Which optimizers?
 #
-# Any of Keras's. Two of them make another rate of the one that they are given:
+# Any Keras optimizer. Two of them change the rate that they are given:
 # `Adafactor` caps it at 1 / sqrt(update), and `ScheduleFreeAdamW` warms up if
-# it is told to. A schedule or a sweep that they would change is refused when
-# `fit()` starts, and the message says which rates are used as they are.
-# Without a schedule, `Recorder` has the rate that was used. What a class of
-# your own makes of the rate within `update_step()` can't be seen.
+# configured to. A schedule or sweep that they would change raises an error when
+# `fit()` starts, which lists the rates that are used unchanged. Without a
+# schedule, `Recorder` records the rate that was used. If your own optimizer
+# class changes the rate within `update_step()`, this can't be detected.
 #
 # ## How much is it worth?
 #
-# `benchmarks/one_cycle_fashion.py` tries four schedules with the same highest
+# `benchmarks/one_cycle_fashion.py` compares four schedules at the same peak
 # rates. 1cycle was best, and good over a wider range of rates than the others.
 # A plain cosine came close to it at its own best rate. The figures are in
 # [Benchmarks](../benchmarks.md).
 
 # %% [markdown]
-# ## A train step of your own, and two optimizers
+# ## Custom train steps, and two optimizers
 #
-# A schedule counts batches. A `train_step()` that updates twice, or every
-# fourth batch, is scheduled right, also where it is a `@tf.function`. Where a
-# model has two optimizers, as a GAN does, say which one is scheduled:
+# A schedule counts batches. A `train_step()` that updates twice per batch, or
+# every fourth batch, is scheduled correctly, even as a `@tf.function`. If a
+# model has two optimizers, as a GAN does, pass the one to schedule:
 #
 # ```python
 # callbacks = [
@@ -119,11 +120,11 @@ for cycles in (1, 2, 3, 4):
 # ]
 # ```
 #
-# `Recorder` takes a loss from what `train_step()` returns, if that does not
-# call `compute_loss()`. A mean since the epoch began, as metrics give it, is
-# taken apart into the losses of the batches.
+# If `train_step()` does not call `compute_loss()`, `Recorder` takes the loss
+# from what it returns. A running mean over the epoch, as metrics return it, is
+# converted into the losses of the batches.
 #
-# What trains within a callback, and a loop of your own, uses the optimizer's
-# own hyperparameters. One thing can't be seen: a `tf.function` that is no
-# method of the model keeps what it has traced. If the schedule does not reach
-# the optimizer for that reason, the callback says so when the first batch ends.
+# Training inside a callback, and your own training loop, use the optimizer's
+# own hyperparameters. One thing can't be detected: a `tf.function` that is not
+# a method of the model keeps its old trace. If the schedule does not reach the
+# optimizer for that reason, the callback reports it after the first batch.
