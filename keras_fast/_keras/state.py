@@ -46,7 +46,7 @@ def preserved(
     Args:
         model: A compiled model.
         batch: One batch (x, y, sample_weight), where data can't be rewound.
-        **fit_kwargs: The data, as `fit()` takes it.
+        **fit_kwargs: The data, as accepted by `fit()`.
     """
     innermost(model.optimizer)  # one that has a learning rate
     random_state_before = random_state()

@@ -53,7 +53,7 @@ def cache_features(
 
     Args:
         body: The model that makes features, as `split_head` returns it.
-        x: Data, whatever `fit()` takes, with an end. All of it is read.
+        x: Data, as accepted by `fit()`, with an end. All of it is read.
         y: Labels, if `x` is arrays: one array, of any numbers.
         directory: Where the folders of features are. It is made if need be.
         num_views: How often to pass over the data. With more than one, the

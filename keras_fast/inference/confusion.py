@@ -85,9 +85,9 @@ def confusion_matrix(
     Args:
         model: A compiled classifier with one output: one number for each
             class, or one for two classes. Nothing in it changes.
-        x: Data, whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Labels, whole numbers or one-hot, as in `fit()`.
-        class_names: Names of the classes; `x.class_names` if there are such.
+        class_names: Names of the classes; by default `x.class_names`, if any.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.

@@ -94,7 +94,7 @@ def loss_landscape(
 
     Args:
         model: A compiled, built model. Nothing in it changes.
-        x: Data, whatever `fit()` takes. All of it counts at each point, so a
+        x: Data, as accepted by `fit()`. All of it counts at each point, so a
             few hundred samples are enough.
         y: Labels, as in `fit()`.
         points: Points in each direction, an odd number: the one in the middle

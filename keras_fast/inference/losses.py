@@ -128,7 +128,7 @@ def top_losses(
 
     Args:
         model: A compiled model with one output. Nothing in it changes.
-        x: Data, whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Labels, as in `fit()`.
         k: How many samples; all if there are fewer.
         largest: Whether to find the largest losses or the smallest. NaN is

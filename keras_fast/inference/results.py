@@ -36,11 +36,11 @@ def show_results(
 
     Args:
         model: A compiled model with one output. Nothing in it changes.
-        x: Data, whatever `fit()` takes; among several inputs one has to be
+        x: Data, as accepted by `fit()`; among several inputs one has to be
             images.
         y: Labels, as in `fit()`.
         n: How many; all if there are fewer.
-        class_names: Names of the classes; `x.class_names` if there are such.
+        class_names: Names of the classes; by default `x.class_names`, if any.
         batch_size: Of arrays; `n` if None.
 
     Returns:

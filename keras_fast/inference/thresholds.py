@@ -132,13 +132,13 @@ def label_report(
     Args:
         model: A compiled model whose outputs are independent probabilities, as
             after a sigmoid, or their logits. Nothing in it changes.
-        x: Data, whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Labels (n, labels), 1 for each label that a sample has, else 0.
         thresholds: Probabilities, one or (labels,). None chooses those with
             the largest F score on these data; where no sample has the label,
             or every sample has it, 0.5.
         beta: How much more recall counts than precision in the choice.
-        class_names: Names of the labels; `x.class_names` if there are such.
+        class_names: Names of the labels; by default `x.class_names`, if any.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.

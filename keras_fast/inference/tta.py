@@ -45,7 +45,7 @@ def predict_tta(
 
     Args:
         model: A model that is built; it need not be compiled.
-        x: Inputs, whatever `predict()` takes. Targets in it are ignored.
+        x: Inputs, as accepted by `predict()`. Targets in it are ignored.
         augment: One callable that draws a random view, usually the layer that
             augments in training: fastai's way. It is called `num_augmented`
             times, a layer with `training=True`. Or a list of views, each
@@ -72,7 +72,7 @@ def predict_tta(
         `beta=None`, `(augmented, plain)`.
 
     Raises:
-        ValueError: An argument is out of its range, the model is not built,
+        ValueError: An argument is out of range, the model is not built,
             there is no data or no end of it, views cannot be averaged, or
             with `seed` a view draws from Keras's global generator.
 

@@ -30,7 +30,7 @@ class TableLayer(keras.layers.Layer):
     Args:
         encoder: What `TableEncoder.get_config()` returns, or its JSON.
         quantized: The dtype policies of embeddings that were quantized.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class TableFeatures(TableLayer):
     Args:
         encoder: What `TableEncoder.get_config()` returns.
         num_bins: Most bins a number.
-        **kwargs: What every layer takes.
+        **kwargs: Arguments of every layer.
 
     Reference:
 
@@ -165,7 +165,7 @@ class Factors(TableLayer):
     Args:
         encoder: What `TableEncoder.get_config()` returns.
         num_factors: Length of a vector.
-        **kwargs: What every layer takes.
+        **kwargs: Arguments of every layer.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class ActivationRegularization(keras.layers.Layer):
     Args:
         alpha: Factor of AR.
         beta: Factor of TAR.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Call arguments:
         inputs: A tensor (batch, timesteps, features), or a list of two,

@@ -15,7 +15,7 @@ class Bias(keras.layers.Layer):
 
     Args:
         bias_initializer: As `keras.layers.Dense`.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Input shape:
         (..., features)

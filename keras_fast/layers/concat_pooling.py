@@ -23,7 +23,7 @@ class ConcatPooling(keras.layers.Layer):
 
     Args:
         pad: The id of padding.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Call arguments:
         inputs: A list `[outputs, ids]` of tensors (batch, timesteps, features)

@@ -19,7 +19,7 @@ class ScaledSigmoid(keras.layers.Layer):
     Args:
         low: Lower end.
         high: Upper end, above `low`.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Input shape:
         Any.

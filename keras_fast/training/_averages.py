@@ -73,7 +73,7 @@ class Averages(keras.callbacks.Callback):
             self.model.set_weights(self._best)
 
     def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """`ResumableCheckpoint` asks for what there is to save."""
+        """Store the state that `ResumableCheckpoint` saves."""
         if self._score is not None:
             store["score"] = np.array(self._score)
         for name, value in self.kept.items():
@@ -83,7 +83,7 @@ class Averages(keras.callbacks.Callback):
                 store[f"{name}{i}"] = value
 
     def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """Take what `save_own_variables` gave."""
+        """Restore the state that `save_own_variables` stored."""
         if "score" in store:
             accuracy, loss = store["score"].tolist()
             self._score = accuracy, loss

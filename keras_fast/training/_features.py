@@ -45,7 +45,7 @@ def features(
 
     Args:
         body: A model with one output.
-        x: Data, as `fit()` takes it.
+        x: Data, as accepted by `fit()`.
         y: As in `fit()`.
         sample_weight: As in `fit()`.
         num_views: How many views at most.

@@ -105,9 +105,9 @@ def fine_tune(
 
     Args:
         model: A compiled model.
-        x: Data, as `fit()` takes it. If it is augmented, so that each pass
+        x: Data, as accepted by `fit()`. If it is augmented, so that each pass
             over it differs, features are computed for `num_views` passes.
-        y: Labels, as `fit()` takes them.
+        y: Labels, as accepted by `fit()`.
         epochs: Epochs in which everything trains.
         base_lr: Peak learning rate of the frozen epochs; when everything
             trains, the peak is half of it. The default was measured with
@@ -133,7 +133,7 @@ def fine_tune(
         those of the weights that the model ends with.
 
     Raises:
-        ValueError: An argument is out of its range, the model is not
+        ValueError: An argument is out of range, the model is not
             compiled or not built, its optimizer has a rate for each group
             already, or a callback would have no effect, or take the place of
             the averages or of the best weights.

@@ -82,8 +82,8 @@ def gradual_unfreeze(
 
     Args:
         model: A compiled model.
-        x: Data, as `fit()` takes it.
-        y: Labels, as `fit()` takes them.
+        x: Data, as accepted by `fit()`.
+        y: Labels, as accepted by `fit()`.
         epochs: Epochs of each stage, or a number for each.
         learning_rates: Peak rate of the last group, or one for each stage.
             With a list of either there are as many stages, and the last one
@@ -105,7 +105,7 @@ def gradual_unfreeze(
         epoch.
 
     Raises:
-        ValueError: An argument is out of its range, there are more stages than
+        ValueError: An argument is out of range, there are more stages than
             groups, the optimizer has nothing that the schedule changes, such
             as momentum, or a callback would have no effect or take the place
             of the best weights.

@@ -70,7 +70,7 @@ def lr_find(
 
     Args:
         model: A compiled model.
-        x: Training data, whatever `fit()` takes. Data that is shorter than
+        x: Training data, as accepted by `fit()`. Data that is shorter than
             the sweep is repeated; the batches of a generator are kept for
             that, and those that were drawn from it are gone.
         y: Targets, as in `fit()`.
@@ -82,8 +82,8 @@ def lr_find(
         loss: Which loss, where `train_step()` is your own and does not call
             `compute_loss()`: the name of what it returns. A running mean, as
             metrics give it, is taken apart into the losses of the batches.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        optimizer: The optimizer to follow, if the model has several; None
+            takes the one it is compiled with.
         **fit_kwargs: Passed on to `fit()`: `batch_size`, `sample_weight`,
             `class_weight`, `steps_per_epoch`, `callbacks`, ... `verbose=1`
             shows one bar over the sweep; without it nothing is shown.
@@ -92,7 +92,7 @@ def lr_find(
         An `LRFinderResult`.
 
     Raises:
-        ValueError: An argument is out of its range, the model is not
+        ValueError: An argument is out of range, the model is not
             compiled, there is no data, an argument of `fit()` makes no sense
             here, or `train_step()` has no such loss or does not use the
             optimizer.

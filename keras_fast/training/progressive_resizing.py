@@ -65,7 +65,7 @@ def progressive_resizing(
         `max_lr` of each epoch.
 
     Raises:
-        ValueError: An argument is out of its range, there are not as many
+        ValueError: An argument is out of range, there are not as many
             epochs or rates as sizes, the model does not take images of a
             size, the finder suggests no rate, or there is a
             `BackupAndRestore`, or a `ResumableCheckpoint` and no `max_lr`.

@@ -35,7 +35,7 @@ def update_batch_norm(
 
     Args:
         model: A built model.
-        x: Training data, as `fit()` takes it. Targets are not needed.
+        x: Training data, as accepted by `fit()`. Targets are not needed.
         batch_size: Samples in a batch, where `x` is an array.
         steps_per_epoch: Batches to take, where `x` has no end.
 

@@ -38,7 +38,7 @@ def lsuv_init(
 
     Args:
         model: A model that has not been trained, compiled or not.
-        x: Data, whatever `fit()` takes, of which the first batch counts; of
+        x: Data, as accepted by `fit()`, of which the first batch counts; of
             arrays the first 256 rows.
         tolerance: How far from 1 the deviation may be.
 

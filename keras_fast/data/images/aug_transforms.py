@@ -65,7 +65,7 @@ class AugTransforms(ImageLayer):
             them to one of eight sides, `None` none.
         p: Probability of each of the others.
         seed: Seed of the random numbers.
-        **kwargs: What every layer takes, and `data_format`.
+        **kwargs: Arguments of every layer, and `data_format`.
 
     Input shape:
         (height, width, channels), with or without a batch before it; height
@@ -76,7 +76,7 @@ class AugTransforms(ImageLayer):
         That of the input, in the layer's compute dtype.
 
     Raises:
-        ValueError: An argument is out of its range, bounding boxes are given,
+        ValueError: An argument is out of range, bounding boxes are given,
             a dictionary has no images, or its entries don't fit them.
         TypeError: The input is a tuple or a list.
 

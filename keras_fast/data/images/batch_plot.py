@@ -29,14 +29,14 @@ def show_batch(
     targets that are images stand beside them.
 
     Args:
-        x: Data, whatever `fit()` takes; among several inputs one has to be
+        x: Data, as accepted by `fit()`; among several inputs one has to be
             images.
         y: Labels, as in `fit()`. Whole numbers (n, height, width), with or
             without an axis of length 1, and one-hot ones, are masks; (n,
             num_points, 2) are points, x and y in pixels or all from -1 to 1;
             other targets of three or four axes are images.
         n: How many; all if there are fewer.
-        class_names: Names of the classes; `x.class_names` if there are such.
+        class_names: Names of the classes; by default `x.class_names`, if any.
 
     Returns:
         The matplotlib `Axes`, (n,); with targets that are images (n, 2).
