@@ -21,7 +21,7 @@ class Bias(keras.layers.Layer):
         (..., features)
 
     Output shape:
-        That of the input.
+        The shape of the input.
 
     Examples:
         >>> layer = keras_fast.layers.Bias("ones")
