@@ -1,4 +1,4 @@
-"""Which token comes next? NumPy alone: the same on every backend."""
+"""Which token comes next? In NumPy: the same on every backend."""
 
 import numpy as np
 

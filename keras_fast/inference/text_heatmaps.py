@@ -106,8 +106,7 @@ def text_heatmap(
             `keras_fast.models.text_classifier`. Nothing in it changes.
         ids: The texts: an array of ids (n, length) as the model takes it, or a
             list of lists of ids, which are padded on the right. For models
-            with several inputs a dict of arrays, of which `token_ids` are the
-            ids.
+            with several inputs a dict of arrays, with the ids in `token_ids`.
         tokens: The token of each id: a list, such as a vocabulary, a dict, or a
             function from an id to a string. None shows the ids.
         class_index: The class to look for: one for all texts, or (n,). None

@@ -84,7 +84,7 @@ def read(
 ) -> tuple[list[Hyperparameter], np.ndarray]:
     """The hyperparameters by name, and the target of each trial, (trials,).
 
-    Trials without a finite target are left out, and a warning says so.
+    Trials without a finite target are left out, with a warning.
     """
     string("target", target)
     listed = several("trials", trials)

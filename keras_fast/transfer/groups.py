@@ -43,8 +43,8 @@ def layer_groups(
     The head is the last group; the layers before it are split as evenly as
     possible by number. The head is everything after the pretrained part:
 
-    - after the nested model, or the first few, with most of the layers; the
-      head itself may be a nested model too;
+    - after the nested model, or the first few, that have most of the layers;
+      the head itself may be a nested model too;
     - without one, after the layer or operation that turns feature maps or
       sequences into one vector per sample, such as global pooling, `Flatten`,
       an LSTM, `keras.ops.mean` or `x[:, 0]`;
