@@ -3,7 +3,7 @@
 The model is yours and stays a `keras.Model`: build it on a pretrained network,
 cache what its frozen base computes, find its learning rate with `lr_find`,
 train it with `fit()` and the `callbacks`, freeze and unfreeze its layers, give
-early ones lower rates, and see what it has learned with `inference`.
+early layers lower rates, and inspect what it has learned with `inference`.
 """
 
 from keras_fast import (

@@ -1,8 +1,8 @@
-"""Is this argument what it has to be? Each check returns it or says why not.
+"""Is this argument valid? Each check returns it or explains what is wrong.
 
-Every message has three parts: what was expected, how to mend it, and
-`Received: name=value`. A wrong kind of thing is a `TypeError`, a wrong value
-of the right kind a `ValueError`. `bool` is no number here, and neither is a
+Every message has three parts: what was expected, how to fix it, and
+`Received: name=value`. A wrong type is a `TypeError`, a wrong value of the
+right type a `ValueError`. `bool` does not count as a number here, nor does a
 string that looks like one.
 """
 
@@ -37,7 +37,7 @@ __all__ = [
     "whole",
 ]
 
-# What an error shows of a value, in characters.
+# Maximum length of a value in an error message, in characters.
 LONGEST = 200
 
 
@@ -50,13 +50,13 @@ def finite(name: str, value: Any) -> float:
 
 
 def not_empty(num_batches: int | None) -> None:
-    """Data, unless their length is unknown."""
+    """Check that there is data, unless its length is unknown."""
     if num_batches == 0:
         raise no_batch("x")
 
 
 def no_batch(received: str) -> ValueError:
-    """The error for data that turn out to be empty."""
+    """The error for data that turns out to be empty."""
     return ValueError(
         "`x` must have at least one batch. Check the length of the data. "
         f"Received: {received} of no batch"
@@ -64,7 +64,7 @@ def no_batch(received: str) -> ValueError:
 
 
 def known_length(needed_by: str, steps: int | None) -> int:
-    """How many batches there are in an epoch."""
+    """The number of batches in an epoch, which must be known."""
     if steps is None:
         raise ValueError(
             f"The length of an epoch must be known for {needed_by}. Give a "
@@ -130,7 +130,7 @@ def fraction(name: str, value: Any) -> float:
 
 
 def model(value: Any) -> Any:
-    """A model; told by what it can do, so as not to need Keras."""
+    """A model; recognized by its methods, so that Keras is not needed."""
     if isinstance(value, type) or not hasattr(value, "compiled"):
         _refuse("model", value, "a Keras model", "Pass the model.", TypeError)
     return value
@@ -148,7 +148,7 @@ def compiled(value: Any) -> Any:
 
 
 def given(value: Any) -> Any:
-    """Data to train on, whatever it is."""
+    """Data to train on, of any kind."""
     if value is None:
         _refuse(
             "x",
@@ -170,7 +170,7 @@ def share(name: str, value: Any, such_as: float) -> float:
 
 
 def verbosity(value: Any) -> Any:
-    """What `fit()` takes as `verbose`."""
+    """A value of `verbose` that `fit()` accepts."""
     if value not in ("auto", 0, 1, 2):
         _refuse(
             "verbose",
@@ -213,14 +213,14 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def string(name: str, value: Any) -> str:
-    """A name of something."""
+    """A string that names something."""
     if not isinstance(value, str) or not value:
         _refuse(name, value, "a name", "Pass a str.", TypeError)
     return value
 
 
 def vocabulary(name: str, value: Any) -> list[str]:
-    """Words in the order of their ids: of a list, or a dict from word to id."""
+    """Words in the order of their ids: from a list, or a dict of word to id."""
     if isinstance(value, Mapping):
         by_id = {i: word for word, i in value.items()}
         value = [by_id.get(i) for i in range(len(value))]
@@ -265,7 +265,7 @@ def several(name: str, value: Any) -> list[Any]:
 
 
 def shown(value: Any) -> str:
-    """Its `repr` in one line that is not too long."""
+    """Its `repr` in one line, shortened if it is too long."""
     line = " ".join(repr(value).split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
@@ -283,7 +283,7 @@ def _real(name: str, value: Any, expected: str) -> float:
         _refuse(name, value, expected, remedy, TypeError)
     try:
         return float(value)
-    except OverflowError:  # an int beyond the floats is as good as infinite
+    except OverflowError:  # an int too large for a float counts as infinite
         return -math.inf if value < 0 else math.inf
 
 

@@ -1,1 +1,1 @@
-"""The only room that writes: whole files or none, read without trust."""
+"""The only package that writes: whole files or none, read without trust."""

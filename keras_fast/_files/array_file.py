@@ -1,4 +1,4 @@
-"""How are named arrays one file, in which every flipped bit is found?
+"""How does one file hold named arrays, and detect every flipped bit?
 
 The file is a magic line; the length of a header, 8 bytes; the header, JSON;
 the arrays one after the other; and the checksum of all that, 4 bytes. The
@@ -30,7 +30,7 @@ MAGIC = FAMILY + b"1\n"
 START = len(MAGIC) + 8
 MOST_HEADER = 16 << 20  # bytes
 MOST = 1 << 48  # of anything that is counted
-# What CRC-32 makes of anything with its own checksum behind it.
+# The CRC-32 of any data followed by its own checksum.
 WHOLE = 0x2144DF1C
 DTYPES = {
     *("bool", "int8", "int16", "int32", "int64"),
@@ -48,10 +48,10 @@ def write_array_file(
     """Write arrays and a note, whole or not at all.
 
     Args:
-        path: Where. The folder must exist.
-        arrays: Arrays by name, of any shape, in their order. One may be given
-            in parts, of some rows each.
-        note: What else there is to say, as JSON has it.
+        path: The file. Its folder must exist.
+        arrays: Arrays by name, of any shape, in order. An array may be given
+            in parts of some rows each.
+        note: Further information, in a form for JSON.
 
     Raises:
         OSError: See `write_file`.
@@ -65,7 +65,7 @@ def write_array_file(
         forms.append((name, parts[0].dtype.name, shape))
         chunks += map(_bytes, parts)
     header = to_json({"arrays": forms, "note": dict(note)})
-    # Numbers are read faster where they begin at a multiple of their size.
+    # Numbers are read faster if they begin at a multiple of their size.
     header += b" " * (-(START + len(header)) % 64)
     start = MAGIC + len(header).to_bytes(8, "little") + header
     checksum = zlib.crc32(start)
@@ -80,15 +80,15 @@ def read_array_file(
     """Read what `write_array_file` wrote: the arrays and the note.
 
     Args:
-        path: Where.
-        mapped: Whether to leave the arrays on the disk. Then no link is
-            followed, and no pipe waited for.
-        check: Whether to compare the checksum, for which all is read.
+        path: The file.
+        mapped: Whether to leave the arrays on disk. Then no link is followed,
+            and no pipe waited for.
+        check: Whether to compare the checksum, which reads the whole file.
 
     Raises:
-        CorruptFileError: The file is not as it was written.
+        CorruptFileError: The file differs from what was written.
         FileVersionError: Another version of the library wrote it.
-        OSError: There is none, or it can't be read.
+        OSError: It does not exist, or can't be read.
     """
     if mapped:
         status = os.lstat(path)

@@ -1,7 +1,7 @@
 """How is a file written whole or not at all, and read without trust?
 
-A file appears under its name when all of it is on the disk: whoever is killed
-before that leaves the old one. No other module writes.
+A file gets its name once all of it is on disk: a process killed before that
+leaves the old one. No other module writes.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ TRIES = 5
 
 
 class CorruptFileError(ValueError):
-    """A file is damaged: not what was once written there.
+    """A file is damaged: its contents are not those once written there.
 
     Examples:
         >>> issubclass(keras_fast.CorruptFileError, ValueError)
@@ -40,7 +40,7 @@ class CorruptFileError(ValueError):
 
 
 class FileVersionError(ValueError):
-    """A file is of a format that this version does not read.
+    """A file has a format that this version does not read.
 
     Examples:
         >>> issubclass(keras_fast.FileVersionError, ValueError)
@@ -49,7 +49,7 @@ class FileVersionError(ValueError):
 
 
 def corrupt(path: str | os.PathLike, why: str) -> CorruptFileError:
-    """The error for a file that is damaged."""
+    """The error for a damaged file."""
     return CorruptFileError(
         "The file must be as it was written. Remove it, or put back a copy. "
         f"Received: path={os.fspath(path)!r} ({why[:80]})"
@@ -59,15 +59,15 @@ def corrupt(path: str | os.PathLike, why: str) -> CorruptFileError:
 def write_file(
     path: str | os.PathLike, chunks: Sequence[bytes | memoryview]
 ) -> None:
-    """Write a file, or leave the old one as it is.
+    """Write a file, or leave the old one unchanged.
 
     Args:
-        path: Where. The folder must exist.
+        path: The file. Its folder must exist.
         chunks: The content, in pieces.
 
     Raises:
-        OSError: It could not be written; the message says how much room it
-            needs. What was there before is there still.
+        OSError: It could not be written; the message shows how much space it
+            needs. An existing file is kept.
     """
     path = Path(path)
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}.tmp")
@@ -89,10 +89,10 @@ def write_file(
 
 
 def discard_unfinished(path: str | os.PathLike) -> None:
-    """Remove what killed writers of this file left. None may be writing it.
+    """Remove what killed writers of this file left. No one may be writing it.
 
     Args:
-        path: The file; or a folder, for all that is to be in it.
+        path: The file; or a folder, for all files in it.
     """
     path = Path(path)
     folder, prefix = path.parent, _prefix(path)
@@ -103,7 +103,7 @@ def discard_unfinished(path: str | os.PathLike) -> None:
 
 
 def to_json(value: Any) -> bytes:
-    """Always the same bytes for the same value."""
+    """Serialize a value, always to the same bytes for the same value."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
@@ -114,11 +114,11 @@ def to_json(value: Any) -> bytes:
 def lock(
     path: str | os.PathLike, *, on_wait: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Let one process at a time in; a killed one lets go by dying.
+    """Let one process in at a time; a killed process releases the lock.
 
     Args:
-        path: The lock's file. It stays.
-        on_wait: Called once if another process is in.
+        path: The lock's file. It is kept.
+        on_wait: Called once if another process holds the lock.
     """
     held = filelock.FileLock(path)
     try:
@@ -141,7 +141,7 @@ def lock(
 
 
 def _prefix(path: Path) -> str:
-    """How temporary files of this one begin; short enough for any name."""
+    """Prefix of this file's temporary files; short enough for any name."""
     return f".{zlib.crc32(path.name.encode()):08x}."
 
 
@@ -170,8 +170,8 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Only then does the new name survive a loss of power."""
-    if os.name == "nt":  # where folders can't be opened
+    """Without this, the new name may not survive a loss of power."""
+    if os.name == "nt":  # which can't open folders
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

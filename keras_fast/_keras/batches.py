@@ -36,18 +36,18 @@ def batches(
     """Go through the data once, in its own order.
 
     Args:
-        x: Whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Targets, as in `fit()`.
-        batch_size: Of arrays; 32 if None. Other data has batches already.
+        batch_size: For arrays; 32 if None. Other data already has batches.
         steps: Number of batches; all if None.
         verbose: As in `predict()`.
 
     Yields:
-        Inputs and targets as NumPy arrays, in the structure that the data
-        has. Targets are None where there are none; weights are left out.
+        Inputs and targets as NumPy arrays, in the structure of the data.
+        Targets are None if there are none; weights are left out.
 
     Raises:
-        ValueError: There is no end to the data, or no batch in it.
+        ValueError: The data never ends, or has no batch.
     """
     given = weighted_batches(
         x, y, batch_size=batch_size, steps=steps, verbose=verbose
@@ -65,9 +65,9 @@ def weighted_batches(
     steps: int | None = None,
     verbose: int | str = 0,
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """As `batches`, with the weights of the samples, or None, as the third.
+    """Like `batches`, with sample weights, or None, as the third element.
 
-    Weights of classes become weights of samples, as in `fit()`.
+    Class weights are converted to sample weights, as in `fit()`.
     """
     if steps is None:
         _check_end(x)
@@ -95,7 +95,7 @@ def weighted_batches(
 
 
 def filled(inputs: Any, size: int) -> Any:
-    """A batch with its last row repeated up to a size that is traced."""
+    """A batch with its last row repeated up to an already traced size."""
 
     def fill(array: np.ndarray) -> np.ndarray:
         return array[np.minimum(np.arange(size), len(array) - 1)]
@@ -106,32 +106,32 @@ def filled(inputs: Any, size: int) -> Any:
 def without_validation(
     x: Any, y: Any, sample_weight: Any, share: float
 ) -> tuple[Any, Any]:
-    """What `fit()` makes of `validation_split`: data to train on, and the rest.
+    """Split the data by `validation_split` as `fit()` does.
 
     Returns:
-        Two tuples (x, y, sample_weight).
+        Two tuples (x, y, sample_weight): training data and validation data.
     """
     return train_validation_split((x, y, sample_weight), share)
 
 
 def is_endless(x: Any) -> bool:
-    """Whether it says so itself; a generator can't."""
+    """True if the data declares itself infinite."""
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches is None
-    # What tf.data calls infinite.
+    # tf.data's value for infinite.
     return hasattr(x, "cardinality") and int(x.cardinality()) == -1
 
 
 def has_length(x: Any) -> bool:
-    """Whether `fit()` can know how many batches an epoch of it has."""
+    """Whether `fit()` can know how many batches an epoch has."""
     return not is_one_shot(x) and get_data_adapter(x).num_batches is not None
 
 
 def is_one_shot(x: Any) -> bool:
     """Whether it can be passed over only once.
 
-    An iterator can, as a generator. A `PyDataset` is asked for its batches by
-    number, even if it is an iterator too, as those of `ImageDataGenerator`.
+    This holds for iterators such as generators. A `PyDataset` is read by batch
+    number, even if it is also an iterator, as those of `ImageDataGenerator`.
     """
     return isinstance(x, Iterator) and not isinstance(x, keras.utils.PyDataset)
 

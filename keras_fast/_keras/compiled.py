@@ -13,12 +13,12 @@ def compiled(
     model: keras.Model,
     variables: Sequence[keras.Variable],
 ) -> Callable[[Any], Any]:
-    """As `fit()` would compile it for this model, and kept nowhere.
+    """Compile it as `fit()` would for this model, without keeping the result.
 
     Args:
         function: From a structure of arrays to a structure of tensors.
-        model: Its `run_eagerly` and `jit_compile` count.
-        variables: All that `function` reads or changes.
+        model: Its `run_eagerly` and `jit_compile` apply.
+        variables: All variables that `function` reads or changes.
 
     Returns:
         A function that does the same.

@@ -1,7 +1,7 @@
-"""What does Keras's loader of images make of a file?
+"""How does Keras's image loader decode a file?
 
 `keras.utils.image_dataset_from_directory` decodes and resizes with TensorFlow
-on every backend. Where there is none Keras decodes with Pillow, in `load_img`
+on every backend. Without TensorFlow Keras decodes with Pillow, in `load_img`
 and in that function with `format="grain"`.
 """
 
@@ -25,7 +25,7 @@ def decoded(content: bytes, channels: int) -> Any:
     """Pixels (height, width, channels) uint8, as Keras's loader decodes them.
 
     Raises:
-        ValueError: TensorFlow can't decode it; says why.
+        ValueError: TensorFlow can't decode it; the message says why.
     """
     import tensorflow as tf
 
@@ -58,7 +58,7 @@ def _decoding_error_of_pillow(content: bytes) -> str | None:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as image:
                 image.convert("RGB")
-    # What a damaged file raises can be anything.
+    # A damaged file can raise anything.
     except Exception as error:
         return str(error) or type(error).__name__
     return None

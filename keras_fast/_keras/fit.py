@@ -1,7 +1,7 @@
-"""What does a `fit()` have in its hands, of callbacks and of data?
+"""Which callbacks and data does a `fit()` have?
 
-Keras tells a callback nothing of the other callbacks, nor of the data: both
-are in the frames that called it.
+Keras does not show a callback the other callbacks or the data, but both are
+in the frames that called it.
 """
 
 import inspect
@@ -35,7 +35,7 @@ def callbacks_of_this_fit() -> list[keras.callbacks.Callback]:
 
 
 def flattened(callbacks: Any) -> list[keras.callbacks.Callback]:
-    """The callbacks in what `fit()` takes as such."""
+    """The callbacks in any form that `fit()` accepts."""
     found = []
     for each in keras.tree.flatten(callbacks) if callbacks else []:
         several = isinstance(each, CallbackList)
@@ -55,10 +55,10 @@ def data_of_this_fit() -> keras.utils.PyDataset | None:
 
 
 def restarts() -> bool:
-    """Whether Keras tells its data that an epoch has ended when none has.
+    """Whether Keras signals an epoch's end to its data when none has ended.
 
-    It does so at the beginning of each `fit()` and `evaluate()`, after a batch
-    of it built the model or not.
+    It does so at the beginning of each `fit()` and `evaluate()`, whether or
+    not a batch of the data built the model.
     """
     frame = inspect.currentframe()
     for _ in range(4):  # this function, the data, their adapter, the iterator
@@ -74,8 +74,8 @@ def batches_done(batch: int, model: keras.Model) -> int:
     """How many batches of the epoch are done as `on_train_batch_end` is called.
 
     Args:
-        batch: What it is told: of the batches of an execution the last, and
-            the first before Keras 3.11.
+        batch: Its argument: the last batch of an execution, or the first
+            before Keras 3.11.
         model: The model that trains.
     """
     steps = model.steps_per_execution
@@ -93,7 +93,7 @@ def is_validated() -> bool:
 def is_in_a_fit(
     callback: keras.callbacks.Callback, frame: FrameType | None
 ) -> bool:
-    """Whether a `fit()` with this callback is what led to this frame."""
+    """Whether a `fit()` with this callback led to this frame."""
     return any(_has(held, callback) for held in _frames(frame))
 
 
@@ -102,8 +102,8 @@ def is_within_a_fit(
 ) -> bool:
     """Whether this training was begun within a `fit()` with this callback.
 
-    Or between two of the several that are one training to the callback: its
-    list says of itself that it `goes_on`.
+    Or between two fits that are one training run to the callback: then its
+    list has a true `goes_on`.
 
     Args:
         callback: A callback.
@@ -118,7 +118,7 @@ def is_within_a_fit(
 
 
 def trains_already(callback: keras.callbacks.Callback) -> bool:
-    """Whether a `fit()` around the one that called has this callback too."""
+    """Whether an enclosing `fit()` has this callback too."""
     lists = [
         each
         for held in _frames(inspect.currentframe())
@@ -134,18 +134,18 @@ def trains_already(callback: keras.callbacks.Callback) -> bool:
 
 
 def begin_at_epoch(model: keras.Model, epoch: int | None) -> None:
-    """Have the next `fit()` begin there, whatever it is told; None for that."""
+    """Make the next `fit()` begin at this epoch; None undoes it."""
     model._initial_epoch = epoch
 
 
 def begin_at(batch: int, then: Callable[[Any], None]) -> None:
-    """Have the `fit()` that called begin its first epoch at this batch.
+    """Make the `fit()` that called begin its first epoch at this batch.
 
-    The batches before are drawn and thrown away. No callback hears of them.
+    The batches before are drawn and discarded. No callback is told of them.
 
     Args:
-        batch: Batches to leave out.
-        then: Called with the last of them before the first that trains.
+        batch: Number of batches to skip.
+        then: Called with the last skipped batch before the first one trains.
     """
     epoch = _innermost(EpochIterator, inspect.currentframe())
     enumerate_all = epoch._enumerate_iterator
@@ -153,7 +153,7 @@ def begin_at(batch: int, then: Callable[[Any], None]) -> None:
     def enumerate_the_rest() -> Iterator[tuple[Any, ...]]:
         del epoch.__dict__["_enumerate_iterator"]
         drawn = None
-        # Number of the first batch, from Keras 3.11 on that of the last, data.
+        # The first batch's number, from Keras 3.11 on the last's too, and data.
         for numbers in enumerate_all():
             first, batches = numbers[0], numbers[-1]
             if first < batch:
@@ -184,6 +184,6 @@ def _has(held: dict[str, Any], callback: keras.callbacks.Callback) -> bool:
 
 
 def _innermost(kind: type, frame: FrameType | None) -> Any:
-    """The nearest local variable of this kind, None where there is none."""
+    """The nearest local variable of this type, or None."""
     found = (_of(kind, held) for held in _frames(frame))
     return next((values[0] for values in found if values), None)

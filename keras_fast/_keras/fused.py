@@ -1,4 +1,4 @@
-"""How does tensor arithmetic run as one kernel, in `tf.data` too?"""
+"""How does tensor arithmetic run as one kernel, also in `tf.data`?"""
 
 import sys
 from collections.abc import Callable
@@ -8,14 +8,14 @@ __all__ = ["fused"]
 
 
 def fused(function: Callable[..., Any], *tensors: Any) -> Any:
-    """`function(*tensors)`, compiled where they are TensorFlow's.
+    """`function(*tensors)`, compiled if the tensors are TensorFlow's.
 
-    Only graphs are compiled: a pipeline of `tf.data` runs one operation at a
-    time otherwise, each through all pixels. XLA compiles for each shape.
+    Only graphs are compiled: otherwise a `tf.data` pipeline runs one operation
+    at a time, each over all pixels. XLA compiles for each shape.
     """
     import tensorflow as tf
 
-    # XLA does not know the GPUs of a Mac.
+    # XLA does not support the GPUs of a Mac.
     if tf.executing_eagerly() or sys.platform == "darwin":
         return function(*tensors)
     compiled = tf.function(function, jit_compile=True, autograph=False)

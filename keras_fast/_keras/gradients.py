@@ -9,7 +9,7 @@ __all__ = ["gradients"]
 
 
 def gradients(function: Callable[[Any], Any], inputs: Any) -> tuple[Any, Any]:
-    """What a function gives for `inputs`, and its derivative there.
+    """The value of a function at `inputs`, and its derivative there.
 
     Args:
         function: From a tensor to a scalar tensor.

@@ -1,4 +1,4 @@
-"""Which calls of layers is a functional model made of?"""
+"""Which layer calls does a functional model consist of?"""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ __all__ = [
 
 
 def graph_of(model: Any) -> Any:
-    """The model with its calls; None if it has none or they aren't known."""
+    """The model with its calls; None if it has none or they are unknown."""
     graph = getattr(model, "_functional", model)
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
@@ -32,7 +32,7 @@ def ordered_calls(graph: Any) -> list[Any]:
 
 
 def last_depths(graph: Any) -> dict[int, int]:
-    """By id of layer, how far its last call is from the outputs."""
+    """The distance of each layer's last call from the outputs, by id."""
     return {
         id(node.operation): depth
         for depth in sorted(graph._nodes_by_depth, reverse=True)
@@ -41,26 +41,26 @@ def last_depths(graph: Any) -> dict[int, int]:
 
 
 def calls_of(operation: Any) -> list[Any]:
-    """The calls of a layer or an operation, the first one first."""
+    """The calls of a layer or an operation, in order."""
     return operation._inbound_nodes
 
 
 def made_by(tensor: Any) -> tuple[Any, Any, int]:
-    """The operation, its call, and the place among what that returned."""
+    """The operation, its call, and the tensor's index among its outputs."""
     operation, call, place = tensor._keras_history
     return operation, calls_of(operation)[call], place
 
 
 def input_structure(model: keras.Model) -> Any:
-    """The inputs as they are to be passed, None where that is not known."""
+    """The structure in which to pass the inputs, None if unknown."""
     return getattr(model, "_inputs_struct", None)
 
 
 def run_through(model: Any, inputs: Any, call: Callable[..., Any]) -> Any:
     """Apply a functional model to symbolic inputs, with nested models opened.
 
-    `call(operation, *args, **kwargs)` makes each call; their order is the same
-    every time. A subclassed model in it is called as a whole.
+    `call(operation, *args, **kwargs)` makes each call, always in the same
+    order. A nested subclassed model is called as a whole.
     """
 
     def opened(operation: Any) -> Callable[..., Any]:
@@ -72,5 +72,5 @@ def run_through(model: Any, inputs: Any, call: Callable[..., Any]) -> Any:
 
 
 def specified(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """For `run_through`: shapes alone. The layers keep no note of the call."""
+    """For `run_through`: only shapes. The layers do not record the call."""
     return operation.compute_output_spec(*args, **kwargs)

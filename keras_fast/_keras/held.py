@@ -1,11 +1,11 @@
 """Which variables and optimizers does a model hold, listed by Keras or not?
 
 Keras lists what its layers and metrics track. Training may change more: the
-states of a stateful RNN, a second optimizer, a `tf.Variable` of the user's
-own. They are found as `tf.Module` finds its own, by the attributes that lead
-to them: of the model, its layers, its loss and metrics, its optimizers, and
-the user's own objects in any of these. The order is that in which attributes
-were set, so it is the same in another process.
+states of a stateful RNN, a second optimizer, the user's own `tf.Variable`.
+They are found as `tf.Module` finds its variables, through attributes: of the
+model, its layers, its loss and metrics, its optimizers, and the user's own
+objects in any of these. The order is that in which attributes were set, so it
+is the same in another process.
 """
 
 import functools
@@ -22,7 +22,7 @@ __all__ = ["optimizers_of", "variables_of"]
 Optimizer = keras.optimizers.Optimizer
 Held = tuple[str, Any]
 
-# Of the objects of these, only Keras's and what TensorFlow tracks are opened.
+# Objects from these are opened only if Keras's, or tracked by TensorFlow.
 LIBRARIES = {
     *sys.stdlib_module_names,
     *("jax", "jaxlib", "keras", "keras_fast", "numpy", "tensorflow", "torch"),
@@ -61,7 +61,7 @@ def _of_model(model: keras.Model) -> list[keras.Variable]:
 
 
 def _held(model: keras.Model, known: list[keras.Variable]) -> Iterator[Held]:
-    """Optimizers that are in no other, and variables that are not known."""
+    """Optimizers not within another, and variables that are not in `known`."""
     seen = {id(variable): variable for variable in known}
     begin = [("loss", model.loss), *((m.name, m) for m in model.metrics)]
     begin += [(each.name, each) for each in model._flatten_layers()[::-1]]
@@ -100,10 +100,10 @@ def _parts(value: Any, kind: type) -> list[tuple[Any, Any]]:
     if kind is MethodType:
         return [("__self__", value.__self__)]
     attributes = vars(value)
-    # TensorFlow's notes of what it tracks.
+    # TensorFlow's records of what it tracks.
     if not type(value).__module__.startswith("keras."):
         return [p for p in attributes.items() if not p[0].startswith("_self_")]
-    # What Keras's own keep in private they list, but PyTorch's modules.
+    # Keras's own list their private parts, except PyTorch's modules.
     parts = [part for part in attributes.items() if part[0][0] != "_"]
     if "_modules" in attributes:
         parts.append(("_modules", attributes["_modules"]))
@@ -112,7 +112,7 @@ def _parts(value: Any, kind: type) -> list[tuple[Any, Any]]:
 
 @functools.cache
 def _kind(kind: type) -> Any:
-    """As what this may hold variables; None if it can't."""
+    """The role in which this type may hold variables; None if it can't."""
     variables, holders = _of_backend()
     if issubclass(kind, variables):
         return keras.Variable
@@ -127,7 +127,7 @@ def _kind(kind: type) -> Any:
 
 
 def _of_backend() -> tuple[tuple[type, ...], tuple[type, ...]]:
-    """What is a variable, and what has variables as attributes."""
+    """The types that are variables, and the types that have some."""
     if keras.backend.backend() != "tensorflow":
         return (keras.Variable,), (KerasSaveable,)
     import tensorflow as tf

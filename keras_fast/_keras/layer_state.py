@@ -1,7 +1,7 @@
-"""What do the layers of a model hold besides variables?
+"""What do a model's layers hold besides variables?
 
-Vocabularies, and constants computed from variables as these are loaded. Each
-layer gives and takes them as in Keras's `save()` and `load_model()`.
+Vocabularies, and constants computed from variables when these are loaded. Each
+layer saves and loads them as in Keras's `save()` and `load_model()`.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ __all__ = ["assets_digest", "copied", "put", "take_state"]
 
 
 def copied(model: keras.Model) -> keras.Model:
-    """Another model of the same layers, with all that they hold."""
+    """Another model with the same layers, and with all that they hold."""
     copy: Any = keras.models.clone_model(model)
     take_state(copy, model)
     return copy
 
 
 def take_state(copy: keras.Model, model: keras.Model) -> None:
-    """Give the layers of a copy what those of the model hold.
+    """Give the layers of a copy the state of the model's layers.
 
-    Layers whose variables are of other shapes keep their own variables.
+    Layers whose variables have other shapes keep their own variables.
     """
     layers = copy._flatten_layers(), model._flatten_layers()
     for new, old in zip(*layers, strict=True):
@@ -39,7 +39,7 @@ def take_state(copy: keras.Model, model: keras.Model) -> None:
 
 
 def put(model: keras.Model, values: Sequence[np.ndarray]) -> None:
-    """Give the model's variables these values, and let its layers follow."""
+    """Assign these values to the model's variables, and update its layers."""
     layers = [
         layer
         for layer in model._flatten_layers()
@@ -57,7 +57,7 @@ def put(model: keras.Model, values: Sequence[np.ndarray]) -> None:
 
 
 def assets_digest(model: keras.Model) -> str | None:
-    """Of what its layers have in neither variables nor configuration."""
+    """A digest of layer state in neither variables nor configuration."""
     layers = [x for x in model._flatten_layers() if hasattr(x, "save_assets")]
     if not layers:
         return None
@@ -75,7 +75,7 @@ def assets_digest(model: keras.Model) -> str | None:
 
 
 def _own(layer: keras.Layer) -> Mapping[str, np.ndarray]:
-    """As a file would have it."""
+    """The layer's own state, as in a file."""
     store: dict[str, Any] = {}
     layer.save_own_variables(store)
     return {

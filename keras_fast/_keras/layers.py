@@ -1,4 +1,4 @@
-"""What is in a layer or model: layers, variables, notes of Keras's?"""
+"""What does a layer or model contain: layers, variables, Keras's notes?"""
 
 from typing import Any
 
@@ -21,27 +21,27 @@ def layers_of(layer: Any, *, itself: bool = True) -> list[keras.layers.Layer]:
 
 
 def was_called(layer: keras.layers.Layer) -> bool:
-    """`built` is less: `build(shape)` of a subclassed model builds none."""
+    """`built` is weaker: `build(shape)` of a subclassed model builds none."""
     return layer._called
 
 
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Those that train where the layer does, but for layers within."""
+    """Its trainable variables, without those of inner layers."""
     return layer._trainable_variables
 
 
 def note_what_trains(model: keras.Model) -> None:
-    """Keras warns where a compiled model's layers differ from this note."""
+    """Update the note with which Keras detects changes after `compile()`."""
     model._compiled_trainable_state = {
         layer: layer.trainable for layer in layers_of(model)
     }
 
 
 def forget_losses(model: keras.Model) -> None:
-    """Drop what layers added to the loss, which holds the graph it is from."""
+    """Drop losses added by layers: they hold the graph they come from."""
     model._clear_losses()
 
 
 def mask_of(tensor: Any) -> Any:
-    """Which places of it count, as a layer or a loss noted; None for all."""
+    """Its mask, as a layer or a loss recorded it; None if all counts."""
     return get_keras_mask(tensor)

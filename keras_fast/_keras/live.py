@@ -3,21 +3,21 @@
 Keras bakes `momentum`, `beta_1` or `weight_decay` into the compiled step as
 constants. Here the step reads them from a table instead:
 
-1. `table` is a variable, a row a batch, two columns a hyperparameter: value
-   and 1 - value, of which float32 would lose digits. Where nothing is
-   scheduled it has `OWN`, and the step goes by what the optimizer had when it
-   was traced, as it does in Keras. `position`, another variable, says which
-   row is next. A new schedule is new data in the table, never a new trace.
+1. `table` is a variable, one row per batch, two columns per hyperparameter:
+   value and 1 - value, for which float32 would lose digits. Unscheduled
+   entries are `OWN`: the step uses the optimizer's value at tracing time, as
+   in Keras. `position`, another variable, is the index of the next row. A new
+   schedule is new data in the table, never a new trace.
 2. `apply` of this one optimizer instance is shadowed. Within a train step that
-   it follows, and for the time of the call, it puts the row's values into the
-   instance's `__dict__`, in the place of the plain numbers, and takes them
-   back. So outside of the update, and in a loop of the user's own, the
-   optimizer, its `get_config()` and its files are those that Keras made.
-3. `position` advances after every train step, whatever was done within: no
+   it follows, and for the duration of the call, it puts the row's values into
+   the instance's `__dict__`, in place of the plain numbers, and restores them.
+   So outside of the update, and in a loop of the user's own, the optimizer,
+   its `get_config()` and its files are the ones that Keras made.
+3. `position` advances after every train step, whatever happened within: no
    update, several, one that a `LossScaleOptimizer` skipped.
 4. The table is short; `load` turns the page between two executions.
-5. JAX hands all state of a step through `optimizer.variables`. There the
-   variables are tracked, behind Keras's own, and hidden from saved files.
+5. JAX passes all state of a step through `optimizer.variables`. There the
+   variables are tracked, after Keras's own, and hidden from saved files.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ __all__ = [
 # Rows of the table: 128 KiB at most, and a new page every few seconds at most.
 ROWS = 4096
 
-# The attributes that can be scheduled, the first that an optimizer has.
+# The attributes that can be scheduled; the first that an optimizer has counts.
 ATTRIBUTES = {
     "learning_rate": ("_learning_rate",),
     "momentum": ("momentum", "beta_1"),
@@ -71,13 +71,13 @@ class Live:
         self.start = 0  # the batch of row 0
         self.used = False  # by a train step that it follows
         self.called = False  # by anyone
-        self._steps = 0  # that are under way: one a replica
-        self._borrowers = 0  # one a replica
+        self._steps = 0  # under way: one per replica
+        self._borrowers = 0  # one per replica
         empty = np.zeros((ROWS, 2 * len(self.columns)))
         with scope(optimizer):
             self.table = step_variable(empty, "schedule", "float32")
             self.position = step_variable(0, "schedule_position", "int")
-        # What travels through a step on JAX.
+        # Variables that travel through a step on JAX.
         self.carried = [self.table, self.position]
         self.load(0)
 
@@ -88,7 +88,7 @@ class Live:
         )
 
     def load(self, batch: int) -> None:
-        """Fill the table with what is scheduled from this batch on."""
+        """Fill the table with the scheduled values from this batch on."""
         table = np.full((ROWS, 2, len(self.columns)), OWN)
         for column, name in enumerate(self.columns):
             if name in self.schedules:
@@ -103,12 +103,12 @@ class Live:
         self.load(self.start + int(self.position.numpy()))
 
     def release(self) -> None:
-        """Give the optimizer its own hyperparameters back."""
+        """Return its own hyperparameters to the optimizer."""
         self.schedules = {}
         self.load(0)
 
     def carry(self, variables: Sequence[keras.Variable]) -> None:
-        """Have these variables too travel through a step on JAX."""
+        """Make these variables travel through a step on JAX too."""
         new = [v for v in variables if not any(v is c for c in self.carried)]
         self.carried += new
         if stateless():
@@ -116,9 +116,9 @@ class Live:
                 self.optimizer._track_variable(variable)
 
     def put_away(self) -> Callable[[], None]:
-        """Have nothing scheduled; what is returned puts it back.
+        """Clear all schedules; the returned function restores them.
 
-        The variables are for `preserved` to put back.
+        `preserved` restores the variables.
         """
         schedules, start, number = self.schedules, self.start, len(self.carried)
         self.schedules = {}
@@ -140,7 +140,7 @@ class Live:
             self._steps -= 1
 
     def before(self, model: keras.Model) -> None:
-        """Nothing: the row is read where it is used."""
+        """Do nothing: the row is read where it is used."""
         return
 
     def after(self, logs: Any, before: Any, seen: Any) -> None:
@@ -162,8 +162,8 @@ class Live:
     @contextlib.contextmanager
     def _lent(self) -> Iterator[None]:
         attributes = self.optimizer.__dict__
-        # Replicas take turns within this block: only the first of them finds
-        # the plain values, and only the last gives them back.
+        # Replicas take turns within this block: only the first one finds the
+        # plain values, and only the last one restores them.
         if not self._borrowers:
             self._plain = {a: attributes[a] for a in self.columns.values()}
         self._borrowers += 1
@@ -210,13 +210,13 @@ def detach(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def carried(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Ours among the optimizer's variables; no file has them."""
+    """Our variables among the optimizer's; no file has them."""
     live = chain(optimizer)[-1].__dict__.get("_live")
     return live.carried if live is not None else []
 
 
 def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
-    """What the updates of these batches use, NaN for no such thing."""
+    """The values that the updates of these batches use, NaN if none."""
     live = optimizer.__dict__.get("_live")
     if live is not None and name in live.schedules:
         return live.schedules[name](start, stop)
@@ -224,9 +224,9 @@ def values(optimizer: Any, name: str, start: int, stop: int) -> np.ndarray:
 
 
 def own(optimizer: Any, name: str) -> float:
-    """The optimizer's own hyperparameter now, NaN where there is none."""
+    """The optimizer's own hyperparameter now, NaN if there is none."""
     live = optimizer.__dict__.get("_live")
-    # What stands there while a replica updates is on loan.
+    # While a replica updates, the attribute's value is on loan.
     lent = live is not None and live._borrowers
     attributes = live._plain if lent else optimizer.__dict__
     number = attributes.get(_attribute(optimizer, name))

@@ -1,8 +1,8 @@
-"""What stands where an optimizer expects a number of its own?
+"""What can replace a number that an optimizer expects to be its own?
 
-Keras reads `momentum` and its like in Python: it asks whether there is any,
-and adds and multiplies. A scalar of the graph can stand there if it answers as
-the number would.
+Keras reads `momentum` and similar numbers in Python: it tests whether there is
+any, and adds and multiplies. A scalar of the graph can replace it if it answers
+as the number would.
 """
 
 from typing import Any, NoReturn
@@ -13,13 +13,13 @@ from keras import ops
 
 __all__ = ["OWN", "choose"]
 
-# Stands for the optimizer's own. Not NaN: JAX compares what several processes
-# hold, and NaN equals nothing.
+# Stands for the optimizer's own value. Not NaN: JAX compares values of several
+# processes, and NaN equals nothing.
 OWN = float(np.finfo("float32").max)
 
 
 def choose(name: str, value: Any, rest: Any, own: Any) -> Any:
-    """What an optimizer is to use: a value and 1 - value, or its own.
+    """What an optimizer should use: a value and 1 - value, or its own.
 
     Args:
         name: The attribute of the optimizer.
@@ -28,7 +28,7 @@ def choose(name: str, value: Any, rest: Any, own: Any) -> Any:
         own: The optimizer's own, a variable or a number.
     """
     try:
-        number = float(value)  # without a graph a number is a number
+        number = float(value)  # without a graph it is a plain number
     except TypeError:
         return _chosen(name, value, rest, own)
     return own if number == OWN else number
@@ -39,22 +39,22 @@ def _chosen(name: str, value: Any, rest: Any, own: Any) -> Any:
     if isinstance(own, keras.Variable):
         own = ops.cast(own, value.dtype)
         return _Loan(name, ops.where(is_own, own, value), None)
-    # In Python 1 - own has the digits that float32 would lose.
+    # In Python, 1 - own keeps the digits that float32 would lose.
     own, own_rest = (np.float32(number) for number in (own, 1 - own))
     value = ops.where(is_own, own, value)
     return _Loan(name, value, ops.where(is_own, own_rest, rest))
 
 
 class _Loan(keras.Variable):
-    """A scalar of the graph where an optimizer expects its own number.
+    """A scalar of the graph in place of an optimizer's own number.
 
-    It is a variable without storage, so that every operation takes it. SGD
-    and RMSprop ask in Python whether there is momentum at all: there is.
+    It is a variable without storage, so that every operation accepts it. SGD
+    and RMSprop test in Python whether there is momentum at all: there is.
     """
 
     def __init__(self, name: str, value: Any, rest: Any):
         self._value = value
-        self._rest = rest  # 1 - value, or None where nobody asks for it
+        self._rest = rest  # 1 - value, or None if nobody needs it
         self._dtype = keras.backend.standardize_dtype(value.dtype)
         self._shape = ()
         self._ndim = 0

@@ -1,9 +1,9 @@
 """What was the loss of each batch?
 
-`logs["loss"]` is the mean since the epoch began. The tape takes the loss where
-`compute_loss()` returns it, in the compiled step, and keeps the last `ROWS` of
-them. Where a train step of the user's own has another loss, the tape goes by
-what that step returns; the mean that may be is undone.
+`logs["loss"]` is the mean since the epoch began. The tape records the loss
+where `compute_loss()` returns it, in the compiled step, and keeps the last
+`ROWS` of them. If the user's own train step has another loss, the tape uses
+the one that the step returns; if that is a running mean, it is undone.
 """
 
 import contextlib
@@ -30,30 +30,30 @@ class LossTape:
 
     Args:
         model: The compiled model whose losses are recorded.
-        loss: Which of the logs of its train step is the loss.
+        loss: Name of the loss in the logs of its train step.
     """
 
     def __init__(self, model: keras.Model, loss: str):
         self.loss = loss
-        self.returned: list[str] = []  # by a step of the user's own
+        self.returned: list[str] = []  # by the user's own train step
         self.momentums: dict[int, Any] = {}  # of optimizers, as traced
         self._model = model
         self._leaves: list[Any] = []
         self._replicas = replicas(model)
-        self._steps = 0  # that are under way: one a replica
+        self._steps = 0  # under way: one per replica
         self._places = ops.arange(ROWS, dtype="int32")
         with scope(model):
-            # Replicas hold shares of one loss, to be added up; they all count.
+            # Replicas hold shares of one loss, to be summed; all of them count.
             here = partial(step_variable, synchronization="on_read")
             nothing = np.zeros(ROWS)
             self.losses = here(nothing, "losses", "float32", aggregation="sum")
             self.count = here(0, "count", "int32")
-            # The count when this step began: it has a loss, or none yet.
+            # The count when this step began, to see if it has a loss yet.
             self.begun = here(0, "begun", "int32")
 
     @classmethod
     def of(cls, model: keras.Model, loss: str = "loss") -> "LossTape":
-        """The tape of this model, put in where there is none."""
+        """The tape of this model, created if there is none."""
         known = [f for f in followers(model) if isinstance(f, cls)]
         tape = next((t for t in known if t.loss == loss), None)
         if tape is None:
@@ -65,7 +65,7 @@ class LossTape:
         return tape
 
     def check(self, start: int) -> None:
-        """Refuse a train step that has told no loss since then."""
+        """Refuse a train step that has recorded no loss since then."""
         if self.end() == start:
             raise ValueError(
                 "`loss` must be one of what `train_step()` returns, where that "
@@ -88,7 +88,7 @@ class LossTape:
                 self._listens_to.__dict__.pop(self._method, None)
 
     def before(self, model: keras.Model) -> list[tuple[Any, Any]]:
-        """Sum and number in each running mean of a step of the user's own."""
+        """Sum and count of each running mean in the user's own step."""
         for leaf in self._leaves:
             self.momentums[id(leaf)] = own(leaf, "momentum")
         if not self._is_own():
@@ -111,13 +111,13 @@ class LossTape:
         return True
 
     def end(self) -> int:
-        """How many losses there were."""
+        """The number of losses so far."""
         if stateless():
             self._model.jax_state_sync()
         return int(self.count.numpy())
 
     def since(self, start: int) -> np.ndarray:
-        """The losses since there were so many, (n,) float64."""
+        """The losses from number `start` on, (n,) float64."""
         rows = np.arange(max(start, self.end() - ROWS), self.end()) % ROWS
         losses = np.asarray(self.losses.numpy())
         return losses[rows].astype("float64")
@@ -127,10 +127,10 @@ class LossTape:
         return type(self._model).train_step is not keras.Model.train_step
 
     def _listen(self) -> None:
-        """Hear of the loss where it is computed."""
+        """Record the loss where it is computed."""
         model = self._model
-        # JAX computes it within a function that no value leaves, and then
-        # tells the metric.
+        # JAX computes it within a function that no value can leave, and then
+        # passes it to the metric.
         self._listens_to, self._method = (
             (model._loss_tracker, "update_state")
             if stateless()
@@ -144,7 +144,7 @@ class LossTape:
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
             loss = plain(*args, **kwargs)
-            # At once: a `tf.function` of the user's may be around it.
+            # Immediately: this may be inside the user's own `tf.function`.
             if loss is not None:
                 self._write(loss)
             return loss
@@ -159,7 +159,7 @@ class LossTape:
         )
 
     def _of_batch(self, logged: Any, before: list[tuple[Any, Any]]) -> Any:
-        """The loss of a batch, where a mean since the epoch began is logged."""
+        """The loss of a batch, if the mean since the epoch began is logged."""
         loss = logged = ops.cast(logged, "float32")
         means = _means(self._model) if before else []
         for mean, (old_sum, old_count) in zip(means, before, strict=True):
@@ -170,13 +170,13 @@ class LossTape:
         return loss
 
     def _write(self, loss: Any) -> None:
-        """Put a loss on the tape, if it is the first of its step."""
+        """Record a loss, if it is the first of its step."""
         here = ops.equal(self._places, ops.mod(self.count, ROWS))
         loss = ops.cast(ops.stop_gradient(loss), self.losses.dtype)
         losses = ops.convert_to_tensor(self.losses)
         more = one_after(loss)
         if self._is_own():
-            # The step decides, not its trace: a `tf.function` within may be
+            # The step decides, not its trace: an inner `tf.function` may be
             # traced twice, or not now.
             first = ops.equal(self.count, self.begun)
             here = ops.logical_and(here, first)
@@ -186,7 +186,7 @@ class LossTape:
 
 
 def by_update(losses: np.ndarray, size: int, phase: int = 0) -> np.ndarray:
-    """Mean loss of the batches of each update, whole updates alone.
+    """Mean loss of the batches of each complete update.
 
     Args:
         losses: The loss of each batch, (n,).

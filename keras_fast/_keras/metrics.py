@@ -6,5 +6,5 @@ __all__ = ["declares_larger_better"]
 
 
 def declares_larger_better(metric: Any) -> bool:
-    """Whether it says so, as Keras's own do to early stopping."""
+    """Whether it declares this, as Keras's own do for early stopping."""
     return getattr(metric, "_direction", None) == "up"

@@ -1,9 +1,9 @@
 """Which variables does a step change that no attribute of the model leads to?
 
-A global in a loss function, or what is in a closure. The graph of a step knows
-each variable that it uses, and while it is traced nothing has run yet: that is
-when their values are taken down. Only TensorFlow has such steps: on JAX a step
-changes what it is handed, and elsewhere it is Python.
+A global in a loss function, or a variable in a closure. The graph of a step
+knows each variable that it uses, and nothing has run yet while it is traced:
+that is when their values are recorded. Only TensorFlow has such steps: on JAX
+a step changes what it is handed, and elsewhere it is Python.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Outside:
         self._found: dict[int, tuple[Any, np.ndarray]] = {}
 
     def watch(self) -> None:
-        """Take values down now, and of other variables when they are met."""
+        """Record values now, and those of other variables when they appear."""
         known = self._known()
         self._found = {
             key: (variable, variable.numpy())
@@ -44,7 +44,7 @@ class Outside:
             variable.assign(value)
 
     def changed(self) -> list[str]:
-        """Names of those that are not what they were."""
+        """Names of the variables whose values have changed."""
         return [
             variable.name
             for variable, value in self._found.values()
@@ -55,7 +55,7 @@ class Outside:
         return contextlib.nullcontext()
 
     def before(self, model: keras.Model) -> None:
-        """Nothing: a graph knows at the end what it uses."""
+        """Do nothing: a graph knows at the end which variables it uses."""
         return
 
     def after(self, logs: Any, before: Any, seen: Any) -> None:
@@ -80,7 +80,7 @@ class Outside:
 
 
 def outside(model: keras.Model) -> Outside | None:
-    """That of this model, which a kept trace knows; None where none can be."""
+    """The `Outside` of this model, known to its trace; None if impossible."""
     traced = keras.backend.backend() == "tensorflow" and not is_eager(model)
     if not traced or replicas(model) > 1:
         return None

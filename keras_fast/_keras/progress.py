@@ -1,4 +1,4 @@
-"""How does slow work show how far it is, as Keras does?"""
+"""How does slow work show its progress, as Keras does?"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -15,11 +15,11 @@ Item = TypeVar("Item")
 def counted(
     items: Iterable[Item], number: int | None, verbose: Any
 ) -> Iterator[Item]:
-    """The items, with a bar that counts those that are done with.
+    """The items, with a progress bar that counts them.
 
     Args:
-        items: Whatever is worked on, one after the other.
-        number: How many they are, None if unknown.
+        items: Items to work on, one after the other.
+        number: Number of items, None if unknown.
         verbose: As in `predict()`.
     """
     bar, done = _bar(number, verbose), 0
@@ -31,7 +31,7 @@ def counted(
 
 
 class OneBar(keras.callbacks.Callback):
-    """One bar over all epochs of a `fit()` that shows nothing itself.
+    """One bar over all epochs of a `fit()` that is silent itself.
 
     Args:
         num_batches: Batches in all epochs.
@@ -55,7 +55,7 @@ class OneBar(keras.callbacks.Callback):
 
 
 def heading(text: str, verbose: Any) -> None:
-    """A line above a bar, as Keras's `Epoch 1/3`."""
+    """A line above a bar, such as Keras's `Epoch 1/3`."""
     if verbosity(verbose) and keras.config.is_interactive_logging_enabled():
         print(text)
 

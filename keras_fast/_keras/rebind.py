@@ -1,8 +1,8 @@
-"""How does a built optimizer take other variables?
+"""How does a built optimizer switch to other variables?
 
-An optimizer is built on the variables that train. Freezing changes that set,
-so the optimizer is built again, in place: its counters and every slot that a
-variable ever had are kept, also while the variable is frozen.
+An optimizer is built on the trainable variables. Freezing changes that set,
+so the optimizer is rebuilt in place: its counters and every slot that a
+variable ever had are kept, even while the variable is frozen.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from keras_fast._keras.unwrap import chain, innermost, scope
 
 __all__ = ["averaged_updates", "check_rebindable", "place", "rebind", "scalars"]
 
-# Where Keras keeps the means of `use_ema`.
+# Where Keras keeps the moving averages of `use_ema`.
 AVERAGE = "_model_variables_moving_average"
 
 
@@ -27,16 +27,16 @@ def rebind(
     variables: Sequence[keras.Variable],
     everything: Sequence[keras.Variable],
 ) -> None:
-    """Build the optimizer on these variables, and keep what it knows.
+    """Build the optimizer on these variables, and keep its state.
 
     Args:
-        optimizer: An optimizer, with others around it or not. One that is
-            not built yet will be, on what then trains.
-        variables: Those that train from now on.
-        everything: All that might, for an optimizer that has to place them.
+        optimizer: An optimizer, wrapped in others or not. One that is not
+            built yet will be, on the variables that then train.
+        variables: The variables that train from now on.
+        everything: All that might, for an optimizer that must place them.
     """
     check_rebindable(optimizer, everything)
-    # One that is not built may be around one that is.
+    # An optimizer that is not built may wrap one that is.
     optimizers = [each for each in chain(optimizer) if each.built]
     if not optimizers:
         return
@@ -52,7 +52,7 @@ def rebind(
 def check_rebindable(
     optimizer: keras.optimizers.Optimizer, everything: Sequence[keras.Variable]
 ) -> None:
-    """Refuse what `rebind` would refuse, before anything is changed."""
+    """Refuse, before anything changes, an optimizer that `rebind` refuses."""
     if optimizer.built:
         innermost(optimizer, "freezing builds it again, in place")
     for each in chain(optimizer):
@@ -72,10 +72,10 @@ def place(
     everything: Sequence[keras.Variable],
     strict: bool = True,
 ) -> None:
-    """Say which variables might train, to an optimizer that has to know.
+    """Tell an optimizer that needs it which variables might train.
 
     Args:
-        optimizer: An optimizer, with others around it or not.
+        optimizer: An optimizer, wrapped in others or not.
         everything: All variables that might train.
         strict: Whether to refuse one that was made for fewer of them.
     """
@@ -95,13 +95,13 @@ def averaged_updates(
     """Have the optimizer average the weights, as with `use_ema`, for a while.
 
     Args:
-        optimizer: An optimizer, with others around it or not. Its
+        optimizer: An optimizer, wrapped in others or not. Its
             `ema_momentum` may be set until the step is traced.
-        variables: Those that train.
+        variables: The variables that train.
         everything: All that might.
 
     Yields:
-        The averages, one for each of `variables`: those of the user if the
+        The averages, one for each of `variables`: the user's own if the
         optimizer has `use_ema` anyway.
     """
     check_rebindable(optimizer, everything)
@@ -126,7 +126,7 @@ def averaged_updates(
 
 
 def scalars(optimizer: Any) -> list[keras.Variable]:
-    """What `build` makes once, such as Nadam's product or a loss scale."""
+    """Variables that `build` makes once, such as Nadam's product."""
     own = (optimizer._iterations, optimizer._learning_rate)
     return [
         value
@@ -137,7 +137,7 @@ def scalars(optimizer: Any) -> list[keras.Variable]:
 
 
 def _slots(optimizer: Any) -> dict[tuple[Any, str, int], keras.Variable]:
-    """What belongs to a trained variable, by its key and where it was found."""
+    """The slots of each trained variable, by its key and their location."""
     keys = [optimizer._var_key(v) for v in optimizer._trainable_variables]
     tracked = {id(variable) for variable in optimizer._variables}
     found = {}
@@ -158,13 +158,13 @@ def _slots(optimizer: Any) -> dict[tuple[Any, str, int], keras.Variable]:
 
 
 def _kept(optimizer: Any) -> list[keras.Variable]:
-    """What is there before `build`."""
+    """The variables that exist before `build`."""
     own = [optimizer._iterations, optimizer._learning_rate]
     return [*own, *carried(optimizer)]
 
 
 def _lost(optimizer: Any) -> list[keras.Variable]:
-    """Variables of the optimizer of which nobody knows what they are for."""
+    """Variables of the optimizer whose purpose is unknown."""
     known = [*_kept(optimizer), *scalars(optimizer)]
     known += _slots(optimizer).values()
     ids = {id(variable) for variable in known}
@@ -172,12 +172,12 @@ def _lost(optimizer: Any) -> list[keras.Variable]:
 
 
 def _stash(optimizer: Any) -> list[Any]:
-    """Take down all slots, for as long as the optimizer lives."""
+    """Store all slots, for as long as the optimizer lives."""
     stash = optimizer.__dict__.setdefault("_slots_of_variables", {})
     for key, slot in _slots(optimizer).items():
         if key[1] == AVERAGE and int(optimizer.iterations) == 0:
-            continue  # it begins with the first update
-        # A copy: JAX gives away the memory of what it trains.
+            continue  # the average begins with the first update
+        # A copy: JAX donates the memory of trained variables.
         stash[key] = ops.copy(slot.value)
     return [ops.copy(v.value) for v in scalars(optimizer)]
 
@@ -191,7 +191,7 @@ def _clear(optimizer: Any) -> None:
     for variable in list(optimizer._variables):
         if not any(variable is v for v in known):
             optimizer._untrack_variable(variable)
-    # A new list: TensorFlow saves none from which something was taken.
+    # A new list: TensorFlow can't save one from which items were removed.
     with DotNotTrackScope():
         optimizer._variables = known
     test, _ = optimizer._tracker.config["variables"]
@@ -204,14 +204,14 @@ def _restore(optimizer: Any, kept: list[Any]) -> None:
     tracked = {id(variable) for variable in optimizer._variables}
     for variable, value in zip(scalars(optimizer), kept, strict=True):
         variable.assign(value)
-        if id(variable) not in tracked:  # its constructor made it
+        if id(variable) not in tracked:  # made by its constructor
             optimizer._track_variable(variable)
     stash = optimizer.__dict__["_slots_of_variables"]
     trained = {optimizer._var_key(v): v for v in optimizer._trainable_variables}
     for key, slot in _slots(optimizer).items():
         value = stash.pop(key, None)
         if value is None and key[1] == AVERAGE:
-            # A mean starts with a value.
+            # An average starts with a value.
             value = ops.copy(trained[key[0]].value)
         if value is not None:
             slot.assign(value)

@@ -1,4 +1,4 @@
-"""What does a layer give while its model runs, and can it give another?"""
+"""What does a layer return while its model runs, and can it be replaced?"""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ __all__ = ["lent", "recorded"]
 
 @contextlib.contextmanager
 def lent(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute for a while."""
-    # Not by assignment, which Keras watches.
+    """Temporarily replace an attribute of an object."""
+    # Not by assignment, which Keras tracks.
     attributes = owner.__dict__
     had, before = name in attributes, attributes.get(name)
     attributes[name] = value
@@ -27,7 +27,7 @@ def lent(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def recorded(layer: keras.layers.Layer) -> Iterator[list[Any]]:
-    """What the layer gives at each of its calls meanwhile."""
+    """The layer's outputs at each of its calls in the meantime."""
     seen: list[Any] = []
     call = layer.call
 

@@ -1,8 +1,8 @@
 """How does an optimizer update each variable at its own rate?
 
 A rate per variable is the learning rate times its multiplier. It is applied
-where the optimizer updates one variable and where it decays it, so nothing is
-copied and averages of the weights see what was done.
+where the optimizer updates or decays one variable, so nothing is copied and
+averages of the weights include the result.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ def scaled_updates(
     # Not setattr: Keras would track them as state of the optimizer.
     attributes = optimizer.__dict__
     scaled = attributes.get("_scaled") or _Scaled(optimizer, multiplier_of)
-    # Replicas take turns within this block: the last gives the plain steps
-    # back.
+    # Replicas take turns within this block: the last one restores the plain
+    # steps.
     scaled.borrowers += 1
     attributes.update(scaled.hooks)
     try:
@@ -62,7 +62,7 @@ class _Scaled:
         if hasattr(self.plain, "_parallel_update_step"):  # PyTorch
             self.hooks["_parallel_update_step"] = self.update_at_once
         self._own: Any = None  # the learning rate while decay scales it
-        self._decays = 0  # replicas that are at it
+        self._decays = 0  # number of replicas that are decaying
 
     def multipliers_of(self, variables: Sequence[Any]) -> list[float]:
         return [self.multiplier_of(variable) for variable in variables]
@@ -71,7 +71,7 @@ class _Scaled:
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
         multiplier = self.multiplier_of(variable)
-        # Not at a rate of 0: Ftrl divides by it.
+        # Not with a rate of 0: Ftrl divides by it.
         if multiplier:
             rate = _scaled(learning_rate, multiplier)
             self.plain.update_step(self.optimizer, gradient, variable, rate)
@@ -79,14 +79,14 @@ class _Scaled:
     def decay(self, variables: Sequence[Any]) -> None:
         attributes = self.optimizer.__dict__
         # Replicas take turns within this block, at each call of Keras: all
-        # scale the rate that the first of them found.
+        # scale the rate that the first one found.
         if not self._decays:
             self._own = attributes["_learning_rate"]
         self._decays += 1
         try:
             for multiplier, places in self._groups(variables).items():
                 group = [variables[i] for i in places]
-                # PyTorch's fused decay does not take an empty list.
+                # PyTorch's fused decay does not accept an empty list.
                 if not any(map(self.optimizer._use_weight_decay, group)):
                     continue
                 attributes["_learning_rate"] = self._own
@@ -103,7 +103,7 @@ class _Scaled:
         shared = scalars(self.optimizer)
         before = [ops.copy(v.value) for v in shared]
         for multiplier, places in self._groups(variables).items():
-            # Nadam moves a scalar at each call: once is right.
+            # Nadam moves a scalar at each call, but must move it only once.
             for variable, value in zip(shared, before, strict=True):
                 variable.assign(value)
             self.plain._parallel_update_step(

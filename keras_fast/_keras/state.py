@@ -1,4 +1,4 @@
-"""How is a model put back exactly as it was?"""
+"""How is a model restored exactly?"""
 
 import contextlib
 import random
@@ -29,7 +29,7 @@ __all__ = [
     "set_random_state",
 ]
 
-# What says with `x` and `y` which batches there are.
+# Arguments that, with `x` and `y`, determine the batches.
 DATA = ("sample_weight", "batch_size", "steps_per_epoch", "class_weight")
 
 
@@ -37,21 +37,21 @@ DATA = ("sample_weight", "batch_size", "steps_per_epoch", "class_weight")
 def preserved(
     model: keras.Model, batch: Any = None, **fit_kwargs: Any
 ) -> Iterator[None]:
-    """Build a model, and put it back, whatever happens within, bit for bit.
+    """Build a model, and restore it bit for bit, whatever happens within.
 
-    That is: every variable that the model holds, listed by Keras or not, and
-    that its step uses; random state of the process, `stop_training`,
-    `history`, compiled functions, and what this library attached.
+    That is: every variable that the model holds, listed by Keras or not, or
+    that its step uses; the random state of the process, `stop_training`,
+    `history`, compiled functions, and attachments of this library.
 
     Args:
         model: A compiled model.
-        batch: One batch (x, y, sample_weight), where data can't be rewound.
-        **fit_kwargs: The data, as `fit()` takes it.
+        batch: One batch (x, y, sample_weight), if data can't be rewound.
+        **fit_kwargs: The data, as accepted by `fit()`.
     """
     innermost(model.optimizer)  # one that has a learning rate
     random_state_before = random_state()
-    # Where these are not built, the next `fit()` draws a batch to do it. So
-    # it shall, for its batches to come in the same order.
+    # If these are not built, the next `fit()` draws a batch to build them. Keep
+    # it that way, so that its batches come in the same order.
     compiled = (model._compile_loss, model._compile_metrics)
     restore_compiled = [_attributes(part) for part in compiled if part]
     build(model, batch, **fit_kwargs)
@@ -59,7 +59,7 @@ def preserved(
     before = [np.array(v.numpy()) for v in variables]
     others = outside(model)
     restore_model = _attributes(model)
-    unwatch(model)  # no one has to know of what leaves no trace
+    unwatch(model)  # nobody needs to know of what leaves no trace
     optimizers = optimizers_of(model)
     restore_parts = [
         _attributes(each) for each in optimizers if each is not model.optimizer
@@ -82,20 +82,20 @@ def preserved(
 
 
 def _put_away(optimizer: keras.optimizers.Optimizer) -> Callable[[], None]:
-    """Have nothing scheduled; what is returned puts it back."""
+    """Clear all schedules; the returned function restores them."""
     live = chain(optimizer)[-1].__dict__.get("_live")
     return partial(detach, optimizer) if live is None else live.put_away()
 
 
 def build(model: keras.Model, batch: Any = None, **fit_kwargs: Any) -> None:
-    """Make every variable that training needs, as `fit()` would."""
+    """Create every variable that training needs, as `fit()` would."""
     names = ("x", "y", *DATA)
     data = {k: v for k, v in fit_kwargs.items() if k in names}
     if batch is None:
         adapter = get_data_adapter(shuffle=False, **data)
         not_empty(adapter.num_batches)
         if _is_built(model):
-            return  # a batch takes as long as many steps
+            return  # reading a batch takes as long as many steps
         batch = _first(adapter)
     with scope(model):
         if _by_tracing(model):
@@ -121,16 +121,16 @@ def _first(adapter: Any) -> Any:
     def none(leaf: Any) -> Any:
         return None if isinstance(leaf, tf.experimental.Optional) else leaf
 
-    # NumPy's strings are objects, which have no symbol.
+    # NumPy strings are objects, for which there is no symbol.
     batch = next(iter(adapter.get_tf_dataset()), None)
     return keras.tree.map_structure(none, batch)
 
 
 def _by_tracing(model: keras.Model) -> bool:
-    """Whether to build where `train_step` alone knows how to call the model.
+    """Whether to build with `train_step`, which alone can call the model.
 
-    TensorFlow's `fit()` never calls a model that has a `train_step` of its
-    own; other backends and strategies do.
+    TensorFlow's `fit()` never calls a model with its own `train_step`; other
+    backends and strategies do.
     """
     return (
         keras.backend.backend() == "tensorflow"
@@ -141,7 +141,7 @@ def _by_tracing(model: keras.Model) -> bool:
 
 
 def _trace(model: keras.Model, batch: Any) -> None:
-    """Build as `fit()` does there: by a trace, in which nothing is computed."""
+    """Build as `fit()` does there: by a trace that computes nothing."""
     model.metrics  # noqa: B018  `fit()` looks at them first; some are made then
     if _is_built(model):
         return
@@ -154,7 +154,7 @@ def _trace(model: keras.Model, batch: Any) -> None:
 
 
 def _attributes(owner: Any) -> Callable[[], None]:
-    """Take down an object's attributes and lists; the result restores them."""
+    """Record an object's attributes; the returned function restores them."""
     attributes = dict(owner.__dict__)
     lists = {
         name: value[:]
@@ -165,7 +165,7 @@ def _attributes(owner: Any) -> Callable[[], None]:
     def restore() -> None:
         for name, value in lists.items():
             now = attributes[name]
-            # TensorFlow saves no model with a list that was assigned to.
+            # TensorFlow can't save a model with a list that was assigned to.
             if len(now) != len(value) or any(
                 a is not b for a, b in zip(now, value, strict=True)
             ):
@@ -187,7 +187,7 @@ def _variables(model: keras.Model) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def random_state_preserved(seeds: Iterable[keras.Variable]) -> Iterator[None]:
-    """Put back these seeds, and the random state of the process."""
+    """Restore these seeds, and the random state of the process."""
     before = random_state()
     states = [(seed, np.array(seed.numpy())) for seed in seeds]
     try:
@@ -199,7 +199,7 @@ def random_state_preserved(seeds: Iterable[keras.Variable]) -> Iterator[None]:
 
 
 def random_seed() -> int | None:
-    """What `keras.utils.set_random_seed` was last called with."""
+    """The last argument of `keras.utils.set_random_seed`."""
     return global_state.get_global_attribute("global_random_seed")
 
 
@@ -221,7 +221,7 @@ def random_state() -> dict[str, np.ndarray]:
 
 
 def set_random_state(arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `random_state` took down."""
+    """Restore the state that `random_state` recorded."""
     if "keras" in arrays:  # first: a new one draws from Python's
         global_seed_generator().state.assign(arrays["keras"])
     position, has_gauss, gauss = arrays["numpy_rest"].tolist()
@@ -237,7 +237,7 @@ def set_random_state(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _python_generators() -> dict[str, Any]:
-    """Python's own, and that from which TensorFlow draws its seeds."""
+    """Python's own, and the one from which TensorFlow draws its seeds."""
     generators = {"python": random._inst}  # type: ignore[attr-defined]
     if "tensorflow" in sys.modules:
         from tensorflow.python.eager import context

@@ -9,11 +9,11 @@ __all__ = ["let_logs_count", "log_image"]
 
 
 def let_logs_count(board: Any, names: Sequence[str]) -> None:
-    """It would put the optimizer's own numbers over those in the logs.
+    """Keep it from overwriting logs with the optimizer's own numbers.
 
     Args:
         board: Keras's callback.
-        names: Of the logs that stay as they are.
+        names: Names of the logs to keep.
     """
     collect = type(board)._collect_learning_rate
 
@@ -25,11 +25,11 @@ def let_logs_count(board: Any, names: Sequence[str]) -> None:
 
 
 def log_image(board: Any, name: str, pixels: np.ndarray, epoch: int) -> None:
-    """Have it show an image beside the losses of training.
+    """Make it show an image beside the losses of training.
 
     Args:
         board: Keras's callback.
-        name: Of the image.
+        name: Name of the image.
         pixels: (height, width, channels), 0 to 1.
         epoch: Counted from 0.
     """

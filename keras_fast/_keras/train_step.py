@@ -1,18 +1,18 @@
 """What happens around a model's train step?
 
 Keras takes `model.train_step` when it makes its train function. Here that is
-a function around the model's own, and followers of the step stand in it: they
-know when a step is under way, and what it returned. So a batch is a batch,
-whatever a step of the user's own does within it.
+a function around the model's own, and followers of the step are part of it:
+they know when a step is under way, and what it returned. So a batch is a batch,
+whatever the user's own step does within it.
 
-1. A step that is traced keeps what it saw. To have it traced anew, it is put
-   in anew, for JAX takes the same function for the same trace; and each
-   `tf.function` that is a method of the model forgets its own.
+1. A traced step keeps what it saw. To have it traced again, it is installed
+   again, as JAX reuses the trace of the same function; and each `tf.function`
+   that is a method of the model drops its own trace.
 2. On JAX a step sees the state that it is handed. The variables of followers
    travel in that of the compiled optimizer, see `Live.carry`.
-3. Callbacks do not hear of an exception, nor of another training within a
-   callback. Every training asks for its train function first, so that is where
-   those who watch are told.
+3. Callbacks are not told of an exception, nor of another training within a
+   callback. Every training asks for its train function first, so watchers are
+   told at that point.
 """
 
 import contextlib
@@ -42,18 +42,18 @@ WATCHERS = "_keras_fast_watchers"
 
 
 class Follower(Protocol):
-    """What stands around a train step."""
+    """An object that follows a train step."""
 
     def during(self) -> contextlib.AbstractContextManager:
-        """The step is under way within."""
+        """A context in which the step is under way."""
         ...
 
     def before(self, model: keras.Model) -> Any:
-        """What `after` needs to know of the state before the step."""
+        """State before the step that `after` needs."""
         ...
 
     def after(self, logs: Any, before: Any, seen: Any) -> None:
-        """The step has returned `logs`; `seen` depends on its batch."""
+        """Called after the step returned `logs`; `seen` is from its batch."""
         ...
 
     def follows(self, model: keras.Model) -> bool:
@@ -66,8 +66,8 @@ class TrainStep:
 
     Args:
         model: The model.
-        own: A train step of this instance, if it is not that of its class.
-        followers: Who stands around it.
+        own: A train step of this instance, if it differs from its class's.
+        followers: The followers of the step.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TrainStep:
     ):
         self.own = own
         self.followers = tuple(followers)
-        self.function: Any = None  # the train function that it is in
+        self.function: Any = None  # the train function that contains it
         self._model = model
 
     @property
@@ -115,7 +115,7 @@ class TrainStep:
             follower.after(logs, note, seen)
 
     def _state(self, state: Any) -> keras.StatelessScope:
-        """The variables as in this state of a step."""
+        """The variables with the values in this state of a step."""
         model = self._model
         variables = (
             model.trainable_variables,
@@ -132,7 +132,7 @@ class TrainStep:
 
 
 def follow(model: keras.Model, follower: Follower) -> None:
-    """Have this follower in the train step, traced anew unless it was there."""
+    """Add a follower to the train step, traced again unless already there."""
     step = _current(model)
     if (
         step is None
@@ -150,13 +150,13 @@ def followers(model: keras.Model) -> tuple[Follower, ...]:
 
 
 def leave(model: keras.Model, follower: Follower) -> None:
-    """Have this follower in the train step no more, whatever it met there."""
+    """Remove this follower from the train step, whatever it met there."""
     if any(f is follower for f in followers(model)):
         _install(model, [f for f in followers(model) if f is not follower])
 
 
 def trace_anew(model: keras.Model, *more: Follower) -> None:
-    """Have the train step traced anew, for what was changed around it."""
+    """Have the train step traced again, after changes around it."""
     those = [f for f in followers(model) if f.follows(model)]
     those += [f for f in more if not any(f is g for g in those)]
     _install(model, those)
@@ -174,7 +174,7 @@ def _install(model: keras.Model, those: list[Follower]) -> None:
 
 
 def _forget_traces(model: keras.Model) -> None:
-    """Have each `tf.function` that is a method of the model traced anew."""
+    """Have each `tf.function` that is a method of the model traced again."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf
@@ -204,10 +204,10 @@ def watch(
     Args:
         model: The model that trains.
         callback: A callback of the `fit()` that begins.
-        told: Called with True where the other training is within the `fit()`
-            of this callback, which goes on afterwards, and with False where
-            that `fit()` has ended by an exception.
-        first: Before the others, who may change what this one looks at.
+        told: Called with True if the other training is within the `fit()` of
+            this callback, which continues afterwards, and with False if that
+            `fit()` has ended by an exception.
+        first: Before the others, which may change what this one looks at.
     """
     watchers = model.__dict__.setdefault(WATCHERS, [])
 
@@ -225,7 +225,7 @@ def watch(
 def unwatch(
     model: keras.Model, callback: keras.callbacks.Callback | None = None
 ) -> None:
-    """Tell this callback no more, or none of them."""
+    """Stop telling this callback, or all of them."""
     watchers = model.__dict__.pop(WATCHERS, [])
     model.__dict__.pop("make_train_function", None)
     for other, told in watchers:
@@ -234,7 +234,10 @@ def unwatch(
 
 
 def one_after(number: Any) -> Any:
-    """1, to count with: TensorFlow begins a step before it looks for data."""
+    """Always 1, but computed from the step's data.
+
+    Otherwise TensorFlow may count a step whose batch never arrives.
+    """
     if number is None:
         return 1
     return ops.maximum(ops.cast(ops.isnan(number), "int32"), 1)
@@ -246,7 +249,7 @@ def _current(model: keras.Model) -> TrainStep | None:
 
 
 def _number(values: Any) -> Any:
-    """A number among the values, which is there when the batch is."""
+    """A number among the values, which exists only when the batch does."""
     for value in keras.tree.flatten(values):
         if keras.backend.is_float_dtype(getattr(value, "dtype", "string")):
             return ops.sum(value)

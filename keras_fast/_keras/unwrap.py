@@ -1,4 +1,4 @@
-"""Which optimizer is inside which, and where do its variables live?"""
+"""Which optimizer wraps which, and where do its variables live?"""
 
 import contextlib
 from typing import Any
@@ -21,10 +21,10 @@ def innermost(
     optimizer: keras.optimizers.Optimizer,
     reason: str = "a schedule has one value for all",
 ) -> keras.optimizers.Optimizer:
-    """The optimizer that updates, within whatever wraps it.
+    """The optimizer that updates, within its wrappers.
 
     Args:
-        optimizer: An optimizer, with others around it or not.
+        optimizer: An optimizer, wrapped in others or not.
         reason: Why it must be one optimizer.
     """
     leaf = chain(optimizer)[-1]
@@ -39,28 +39,28 @@ def innermost(
 
 
 def chain(optimizer: Any) -> list[Any]:
-    """The optimizer and what it wraps, from the outside in."""
+    """The optimizer and those it wraps, from the outside in."""
     inner = getattr(optimizer, "inner_optimizer", None)
     return [optimizer] + (chain(inner) if inner is not None else [])
 
 
 def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
-    """More than one where the optimizer accumulates gradients."""
+    """More than one if the optimizer accumulates gradients."""
     return innermost(optimizer).gradient_accumulation_steps or 1
 
 
 def is_eager(model: keras.Model) -> bool:
-    """Whether a train step is Python each time, and no trace."""
+    """Whether a train step runs as Python each time, untraced."""
     return model.run_eagerly or keras.backend.backend() == "torch"
 
 
 def stateless() -> bool:
-    """Whether a step sees the variables that it is handed, and no others."""
+    """Whether a step sees only the variables that it is handed."""
     return keras.backend.backend() == "jax"
 
 
 def scope(owner: Any) -> contextlib.AbstractContextManager:
-    """Where to make a variable that a model or an optimizer shall read."""
+    """The scope in which to create a variable for a model or optimizer."""
     strategy = getattr(owner, "_distribution_strategy", None) or getattr(
         owner, "_distribute_strategy", None
     )
@@ -68,7 +68,7 @@ def scope(owner: Any) -> contextlib.AbstractContextManager:
 
 
 def replicas(model: keras.Model) -> int:
-    """How many of them share a batch under `tf.distribute`."""
+    """Number of replicas that share a batch under `tf.distribute`."""
     strategy = getattr(model, "_distribute_strategy", None)
     return strategy.num_replicas_in_sync if strategy is not None else 1
 

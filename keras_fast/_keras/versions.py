@@ -1,4 +1,4 @@
-"""What do newer versions of Keras have that the lowest does not?"""
+"""What do newer versions of Keras have that the oldest one lacks?"""
 
 import re
 from typing import Any
@@ -18,5 +18,5 @@ SCHEDULE_FREE = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
 
 
 def has_renorm(layer: Any) -> bool:
-    """Whether a `BatchNormalization` renormalizes, as it can since 3.14."""
+    """Whether a `BatchNormalization` renormalizes, possible since 3.14."""
     return getattr(layer, "renorm", False)

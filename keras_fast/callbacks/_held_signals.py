@@ -1,4 +1,4 @@
-"""How does a signal wait until the batch is done?"""
+"""How is a signal held until the batch is done?"""
 
 import signal
 import threading
@@ -15,11 +15,11 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class HeldSignals:
-    """Ctrl-C and SIGTERM wait until `deliver`. The second does not.
+    """Holds Ctrl-C and SIGTERM until `deliver`. A second one does not wait.
 
     Args:
-        callback: They wait for as long as the `fit()` with this callback
-            runs. Callbacks do not hear of an exception that ends it.
+        callback: Signals are held while the `fit()` with this callback runs.
+            Callbacks are not told of an exception that ends it.
     """
 
     def __init__(self, callback: keras.callbacks.Callback):
@@ -29,7 +29,7 @@ class HeldSignals:
 
     def hold(self) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # Python takes handlers in the main thread alone
+            return  # Python accepts handlers only in the main thread
         self.let_go()
         self.waiting = None
         for number in NUMBERS:
@@ -39,14 +39,14 @@ class HeldSignals:
                 signal.signal(number, self._take)
 
     def let_go(self) -> None:
-        """Put back the handlers that `hold` found."""
+        """Restore the handlers that `hold` replaced."""
         handlers, self._handlers = self._handlers, {}
         for number, handler in handlers.items():
             if signal.getsignal(number) == self._take:
                 signal.signal(number, handler)
 
     def deliver(self) -> None:
-        """Let a signal that waits do what it does."""
+        """Let a held signal take effect."""
         number, self.waiting = self.waiting, None
         if number is not None:
             signal.raise_signal(number)

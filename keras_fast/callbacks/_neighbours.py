@@ -1,4 +1,4 @@
-"""Which callbacks can't stand beside one another?"""
+"""Which callbacks can't be used together?"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from keras_fast._keras.fit import callbacks_of_this_fit
 
 __all__ = ["check_ends", "check_neighbours", "check_rates", "restores_best"]
 
-# They set the optimizer's own rate, which no update uses beside a schedule.
+# They set the optimizer's own rate, which no update uses with a schedule.
 SETS_RATE = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.ReduceLROnPlateau,
@@ -17,10 +17,10 @@ SETS_RATE = (
 
 
 def check_neighbours(names: Iterable[str]) -> None:
-    """Refuse what schedules of these hyperparameters would make useless.
+    """Refuse callbacks that schedules of these hyperparameters make useless.
 
     Args:
-        names: Of the optimizer that the model is compiled with.
+        names: Hyperparameters of the optimizer the model is compiled with.
     """
     callbacks = callbacks_of_this_fit()
     if "learning_rate" in names:
@@ -29,7 +29,7 @@ def check_neighbours(names: Iterable[str]) -> None:
 
 
 def check_rates(callbacks: Iterable[Any]) -> None:
-    """Refuse another callback's rates beside a schedule of the rate."""
+    """Refuse another callback's rates next to a schedule of the rate."""
     for each in callbacks:
         if isinstance(each, SETS_RATE):
             name = type(each).__name__
@@ -43,12 +43,12 @@ def check_rates(callbacks: Iterable[Any]) -> None:
 def check_ends(
     callbacks: Sequence[Any], averaging: Any = None, teller: Any = None
 ) -> None:
-    """Refuse two callbacks that decide which weights a training ends with.
+    """Refuse two callbacks that decide which weights training ends with.
 
     Args:
         callbacks: Those of a `fit()`.
         averaging: A `WeightAveraging` among them.
-        teller: One among them in whose turn another looks at the weights.
+        teller: One among them that makes another look at the weights.
     """
     last = [c for c in callbacks if restores_best(c) or c is averaging]
     swaps = [
@@ -56,7 +56,7 @@ def check_ends(
         for place, each in enumerate(callbacks)
         if isinstance(each, keras.callbacks.SwapEMAWeights)
     ]
-    # In front of those who look at the weights it may show them its own.
+    # Placed before callbacks that look at the weights, it may show its own.
     looking = [*last, teller]
     for place, each in swaps:
         behind = any(c is o for c in callbacks[:place] for o in looking)
@@ -73,6 +73,6 @@ def check_ends(
 
 
 def restores_best(callback: Any) -> bool:
-    """Whether the training ends with the weights that it found best."""
+    """Whether training ends with the best weights it found."""
     stops = isinstance(callback, keras.callbacks.EarlyStopping)
     return stops and bool(callback.restore_best_weights)

@@ -1,4 +1,4 @@
-"""Which variables are in a file, and do they fit a model?"""
+"""Which variables are in a file, and do they fit the model?"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def built(model: keras.Model) -> keras.Model:
-    """A model that has its variables: it was called, or its layers have."""
+    """Return a model that has its variables: it or its layers were called."""
     layers = layers_of(model, itself=False)
     unbuilt = [layer.name for layer in layers if not layer.built]
     if was_called(model) or (layers and not unbuilt):
@@ -43,15 +43,15 @@ def built(model: keras.Model) -> keras.Model:
 
 
 def described_model(model: keras.Model) -> list[str]:
-    """One line a variable. Paths change when a model is loaded."""
+    """One line per variable. Paths change when a model is loaded."""
     return [f"{v.name} {_form(v)}" for v in model.variables]
 
 
 def described_training(model: keras.Model) -> dict[str, list[Any]]:
-    """What has to be the same for `training_values` to fit."""
+    """Properties that must be the same for `training_values` to fit."""
     others = [each for o in _others(model) for each in _described(o)]
     for name, variable in variables_of(model)[1]:
-        attributes = name.partition(".")[2]  # the names of layers change
+        attributes = name.partition(".")[2]  # layer names change
         others.append(f"{attributes} {_form(variable)}")
     return {
         "model": described_model(model),
@@ -71,7 +71,7 @@ def build_others(model: keras.Model, trained: list[list[int]]) -> None:
 
 
 def training_values(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copies of all that a training goes on from, but for metrics."""
+    """Copies of all training state except metrics."""
     found: dict[str, np.ndarray] = {}
     for kind, variables in _training_variables(model).items():
         found |= values(kind, variables)
@@ -88,7 +88,7 @@ def assign_training(
 def values(
     kind: str, variables: Sequence[keras.Variable]
 ) -> dict[str, np.ndarray]:
-    """Copies of the values, under names that `assign` finds."""
+    """Copies of the values, under the names that `assign` looks up."""
     return {f"{kind}/{i}": np.array(v.numpy()) for i, v in enumerate(variables)}
 
 
@@ -143,7 +143,7 @@ def _form(variable: Any) -> str:
 
 
 def _described(optimizer: keras.optimizers.Optimizer) -> list[str]:
-    """The optimizers from the outside in, and one line a variable."""
+    """The optimizers from the outside in, one line per variable."""
     kinds = [type(each).__name__ for each in chain(optimizer)]
     return kinds + [_form(v) for v in _optimizer_variables(optimizer)]
 
@@ -160,7 +160,7 @@ def _training_variables(model: keras.Model) -> dict[str, list[Any]]:
 def _optimizer_variables(
     optimizer: keras.optimizers.Optimizer,
 ) -> list[keras.Variable]:
-    """What an optimizer goes on from; schedules come from the step."""
+    """The optimizer's variables without our schedule table."""
     hidden = carried(optimizer)
     return [
         v for v in optimizer.variables if not any(v is each for each in hidden)
@@ -182,5 +182,5 @@ def _others(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 
 
 def _trainable(model: keras.Model) -> list[Any]:
-    """All that an optimizer of the model may have been built for."""
+    """All variables that an optimizer of the model may be built for."""
     return [*model.variables, *(v for _, v in variables_of(model)[1])]

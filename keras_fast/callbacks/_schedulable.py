@@ -15,7 +15,7 @@ __all__ = ["check_schedulable", "optimizer_of", "refuse_twice"]
 
 
 def refuse_twice(callback: keras.callbacks.Callback) -> None:
-    """Refuse a callback that the `fit()` around this one has too."""
+    """Refuse a callback that an enclosing `fit()` has too."""
     if trains_already(callback):
         kind = type(callback).__name__
         raise ValueError(
@@ -28,7 +28,7 @@ def refuse_twice(callback: keras.callbacks.Callback) -> None:
 def optimizer_of(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None
 ) -> keras.optimizers.Optimizer:
-    """The optimizer to schedule, the whole of what wraps it."""
+    """The optimizer to schedule, with all its wrappers."""
     if optimizer is None:
         return model.optimizer
     for each in optimizers_of(model):
@@ -51,11 +51,11 @@ def optimizer_of(
 def check_schedulable(
     live: Live, names: Iterable[str], model: keras.Model | None = None
 ) -> None:
-    """Refuse an optimizer that lacks one of these, or would use another.
+    """Refuse an optimizer that lacks one of these, or would use other values.
 
     Args:
-        live: Of that optimizer.
-        names: What shall be scheduled.
+        live: The live values of that optimizer.
+        names: Hyperparameters to schedule.
         model: The model, which may have other optimizers.
     """
     for name in names:
@@ -73,7 +73,7 @@ def check_schedulable(
 
 
 def _refuse_own_rates(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuse an optimizer that makes another rate of the one it is given."""
+    """Refuse an optimizer that derives its own rate from the given one."""
     kind = type(optimizer).__name__
     if makes_its_own(optimizer):
         raise ValueError(

@@ -21,14 +21,14 @@ from keras_fast.callbacks._used_rates import check_used
 from keras_fast.plots import plot_schedule
 
 Schedule = Callable[[float], float]
-# Attributes that a copy has no use for.
+# Attributes that a copy does not need.
 OF_A_FIT = ("_live", "_rows_of", "_tape", "_listeners")
 
 
 class Scheduler(keras.callbacks.Callback):
-    """The base of all callbacks that schedule.
+    """The base of all scheduling callbacks.
 
-    `ParamScheduler` says what they promise.
+    `ParamScheduler` documents what they guarantee.
 
     Args:
         optimizer: The optimizer to schedule; if None, the model's own.
@@ -48,11 +48,11 @@ class Scheduler(keras.callbacks.Callback):
     def curve(
         self, num_updates: int, epochs: float | None = None
     ) -> dict[str, np.ndarray]:
-        """What the schedule gives in a run of this many updates.
+        """The values of the schedule in a run of this many updates.
 
         Args:
             num_updates: Updates of the run.
-            epochs: Epochs of the run, where the schedule asks for them.
+            epochs: Epochs of the run, if the schedule depends on them.
 
         Returns:
             An array (num_updates,) of float64 for each hyperparameter.
@@ -75,7 +75,7 @@ class Scheduler(keras.callbacks.Callback):
         return plot_schedule(self.curve(num_updates, epochs), ax=ax)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what belongs to a fit."""
+        """The attributes except those of a running `fit()`."""
         state = {**self.__dict__, "_model": None, "_trained": None}
         return {k: v for k, v in state.items() if k not in OF_A_FIT}
 
@@ -104,14 +104,14 @@ class Scheduler(keras.callbacks.Callback):
         self._epoch = epoch
         count = self._count_batches()
         if count != self._num_batches:
-            # Another part of a recipe, with epochs of another length.
+            # Another stage of a recipe, with epochs of another length.
             self._num_batches, self._seen = count, None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         first = self._seen is None  # batch of this fit
         if first:
             self._begin_at(self._epoch * (self.params["steps"] or 0) + batch)
-        # Not there: another training, within a callback, is over.
+        # Missing: another training, within a callback, has ended.
         if first or not self._rows_of.keys() <= self._live.schedules.keys():
             self._live.schedules |= self._rows_of
             self._live.load(self._seen)
@@ -141,7 +141,7 @@ class Scheduler(keras.callbacks.Callback):
             self._end(broken=True)
 
     def _end(self, broken: bool = False) -> None:
-        """Leave the model that was trained, whichever is trained now."""
+        """Leave the model that was trained, whichever model trains now."""
         model, self._trained = self._trained, None
         self._live.release()
         unwatch(model, self)
@@ -158,7 +158,7 @@ class Scheduler(keras.callbacks.Callback):
             raise
 
     def _check_run(self) -> None:
-        """Refuse, before the first, what the updates would not do."""
+        """Before the first update, refuse rates that updates would not use."""
         rates = self._rows_of.get("learning_rate")
         if rates is not None:
             leaf = self._live.optimizer
@@ -189,7 +189,7 @@ class Scheduler(keras.callbacks.Callback):
         return steps * self.params["epochs"]
 
     def _accumulated(self, batch: int) -> int:
-        """Batches that wait for an update where this run begins."""
+        """Batches that await an update when this run begins."""
         batches = batches_applied(self._live.optimizer)
         return (batches - batch) % self._batches_per_update
 
@@ -199,7 +199,7 @@ class Scheduler(keras.callbacks.Callback):
             total = max((self._phase + self._num_batches) // size, 1)
             schedule = self._functions(total, self.params["epochs"])[name]
             updates = (self._phase + np.arange(start, stop)) // size
-            # Rows behind the end are never used: one value does for them.
+            # Rows beyond the end are never used: one value does for them.
             updates = np.minimum(updates, total)
             first = updates[0]
             values = [

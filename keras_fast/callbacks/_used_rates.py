@@ -1,7 +1,7 @@
-"""Which learning rate does an optimizer use, of the one that it is given?
+"""Which learning rate does an optimizer use, given a rate?
 
-What a class computes within its `update_step` can't be seen: two of Keras's
-own are known here.
+Computations within an `update_step` can't be seen from outside; for two of
+Keras's own optimizers they are known here.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ GETTERS = ("learning_rate", "_get_current_learning_rate")
 
 
 def used_rates(optimizer: Any, rates: Any, updates: Any) -> np.ndarray:
-    """What these updates of the optimizer make of the rates.
+    """The rates that these updates of the optimizer actually use.
 
     Args:
-        optimizer: The one that updates.
-        rates: What it is given.
-        updates: Their numbers in its life, from 0.
+        optimizer: The optimizer that updates.
+        rates: The rates it is given.
+        updates: Numbers of the updates in its lifetime, from 0.
     """
     if makes_its_own(optimizer):
         return np.full(len(rates), np.nan)
@@ -38,7 +38,7 @@ def used_rates(optimizer: Any, rates: Any, updates: Any) -> np.ndarray:
 
 
 def makes_its_own(optimizer: Any) -> bool:
-    """Whether its class has another word on the rate than Keras's."""
+    """Whether its class overrides how Keras determines the rate."""
     plain = keras.optimizers.Optimizer
     return any(
         getattr(type(optimizer), name) is not getattr(plain, name)
@@ -53,13 +53,13 @@ def warms_up(optimizer: Any) -> bool:
 
 
 def check_used(optimizer: Any, rates_of: RatesOf, start: int, end: int) -> None:
-    """Refuse a schedule's rates where the updates would use others.
+    """Refuse a schedule's rates if the updates would use others.
 
     Args:
-        optimizer: The one that updates.
-        rates_of: The rates of the batches from one to another.
-        start: The first batch of the training that is still to come.
-        end: Batches in the whole of it.
+        optimizer: The optimizer that updates.
+        rates_of: A function to the rates of batches `start` to `end`.
+        start: The first batch still to come.
+        end: Batches in the whole training run.
     """
     if not isinstance(optimizer, keras.optimizers.Adafactor) or start >= end:
         return
@@ -81,6 +81,6 @@ def check_used(optimizer: Any, rates_of: RatesOf, start: int, end: int) -> None:
 
 
 def _warm_up(optimizer: Any) -> int:
-    """Updates for which it scales the rate itself."""
+    """Number of updates for which it scales the rate itself."""
     free = isinstance(optimizer, SCHEDULE_FREE)
     return optimizer.warmup_steps if free else 0

@@ -1,4 +1,4 @@
-"""When has a training in cycles gone on for long enough?"""
+"""When should training in cycles stop?"""
 
 from typing import Any
 
@@ -14,30 +14,31 @@ from keras_fast.callbacks.sgdr import SGDR
 class CycleStopping(keras.callbacks.EarlyStopping):
     """Stops at the end of a cycle of `SGDR`, and keeps the best cycle.
 
-    Train until over-fitting: give `fit()` more epochs than it will need, and
-    it ends when a cycle has not improved on the best one before. Within a
-    cycle the loss goes up and down with the rate, which says nothing; Keras's
-    `EarlyStopping` judges there too, and ends a cycle before its rate is low.
+    Train until the model overfits: give `fit()` more epochs than it needs, and
+    it ends when a cycle has not improved on the best one so far. Within a
+    cycle the loss rises and falls with the learning rate, so its changes mean
+    little. Keras's `EarlyStopping` judges them too, and may end a cycle before
+    its rate is low.
 
-    It stands beside `SGDR`, whose cycles must end with epochs. With
-    `ResumableCheckpoint` behind it, it goes on from an interruption.
+    Use it together with `SGDR`, whose cycles must end with epochs. With
+    `ResumableCheckpoint` after it, training resumes after an interruption.
 
     Args:
-        monitor: What to watch, one of the logs of an epoch.
-        min_delta: A change of less than this is no improvement.
-        patience: How many cycles without improvement end the training.
+        monitor: Name of the epoch log to monitor.
+        min_delta: A smaller change does not count as an improvement.
+        patience: Number of cycles without improvement after which to stop.
         mode: `"min"` or `"max"`, whether less or more is better; `"auto"`
-            where Keras knows.
+            lets Keras decide.
         restore_best_weights: Whether the model gets the weights of the best
-            cycle when the training ends, with the statistics of
+            cycle when training ends, with the statistics of
             BatchNormalization.
 
     Raises:
-        ValueError: An argument is out of its range. When `fit()` starts: there
-            is no `SGDR`, a cycle ends within an epoch, there is no
-            `validation_data` to watch, another callback decides which weights
-            the training ends with, or a `BackupAndRestore` would forget the
-            best cycle. At the end of a cycle: there is no `monitor` in the
+        ValueError: An argument is out of range. When `fit()` starts: there is
+            no `SGDR`, a cycle ends within an epoch, there is no
+            `validation_data` to monitor, another callback decides which
+            weights training ends with, or a `BackupAndRestore` would forget
+            the best cycle. At the end of a cycle: `monitor` is not in the
             logs.
 
     Examples:
@@ -112,7 +113,7 @@ class CycleStopping(keras.callbacks.EarlyStopping):
             )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Judged is at the end of a cycle."""
+        """Do nothing: the end of a cycle is judged instead."""
 
     def on_cycle_end(self, cycle: int, logs: Any = None) -> None:
         """`SGDR` calls this at the end of each cycle."""
@@ -126,7 +127,7 @@ class CycleStopping(keras.callbacks.EarlyStopping):
         super().on_epoch_end(cycle, logs)
 
     def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """`ResumableCheckpoint` asks for what there is to save."""
+        """Store the state that `ResumableCheckpoint` saves."""
         if self.best is not None:
             numbers = (self.best, self.best_epoch, self.wait)
             store["numbers"] = np.array(numbers, "float64")
@@ -134,7 +135,7 @@ class CycleStopping(keras.callbacks.EarlyStopping):
             store[f"weight/{i}"] = weight
 
     def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """Take what `save_own_variables` gave."""
+        """Restore the state that `save_own_variables` stored."""
         if "numbers" not in store:
             return
         self.best, best_cycle, wait = store["numbers"].tolist()

@@ -21,9 +21,9 @@ MODES = ("triangular", "triangular2", "exp_range")
 class CyclicalLR(Scheduler):
     """Moves the learning rate up and down between two bounds.
 
-    Each `fit()` begins with a cycle. Where one training is many calls of
-    `fit()` of as many batches each, say which part of it each of them is:
-    `initial_epoch=part, epochs=part + 1`, and the cycles go on.
+    Each `fit()` starts a new cycle. To spread one training run over several
+    calls of `fit()` with equal numbers of batches, tell each call which part
+    it is: with `initial_epoch=part, epochs=part + 1` the cycles continue.
 
     Args:
         base_lr: The lower bound, where each cycle starts and ends.
@@ -32,11 +32,11 @@ class CyclicalLR(Scheduler):
         mode: `"triangular"`; `"triangular2"` halves the height after each
             cycle; `"exp_range"` multiplies it by `gamma` at each update.
         gamma: For `"exp_range"`, above 0 and at most 1.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
-        ValueError: An argument is out of its range. When `fit()` starts: the
+        ValueError: An argument is out of range. When `fit()` starts: the
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 
@@ -79,8 +79,8 @@ class CyclicalLR(Scheduler):
         wave = partial(self._triangular, step_size=self.step_size / num_updates)
 
         def decaying(progress: float) -> float:
-            # By update: over a long run the height vanishes, and how fast it
-            # did so is lost.
+            # Per update: over a long run the height underflows to 0, and its
+            # rate of decay would be lost.
             height = self.gamma ** (progress * num_updates)
             return mix(height, self.base_lr, wave(progress))
 

@@ -1,4 +1,4 @@
-"""A flat learning rate, then a cosine down."""
+"""A constant learning rate, then a cosine down."""
 
 from functools import partial
 
@@ -15,12 +15,13 @@ class FlatCosine(Scheduler):
     Args:
         max_lr: The learning rate until `pct_start`.
         pct_start: Share of the run after which the annealing starts.
-        final_div_factor: The learning rate ends at `max_lr` by this factor.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        final_div_factor: The learning rate ends at
+            `max_lr / final_div_factor`.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
-        ValueError: An argument is out of its range. When `fit()` starts: the
+        ValueError: An argument is out of range. When `fit()` starts: the
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 

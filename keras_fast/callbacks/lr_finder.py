@@ -1,4 +1,4 @@
-"""The learning-rate finder: a sweep of the rate, and what it says."""
+"""The learning-rate finder: a sweep of the rate, and its result."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from keras_fast.finder.rules import smooth, suggest
 from keras_fast.plots import plot_lr_find
 from keras_fast.schedules import exponential
 
-# Executions between two looks at losses and weights: a look waits for the
+# Executions between two checks of losses and weights: each check waits for the
 # device.
 LOOK_EVERY = 10
 
@@ -23,21 +23,21 @@ StopReason = Literal["completed", "diverged", "non_finite", "stopped"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LRFinderResult:
-    """What a sweep of the learning rate found.
+    """The result of a sweep of the learning rate.
 
     Args:
         learning_rates: The rate of each update, (n,) float64.
         losses: The true loss of each update, (n,) float64.
         smoothed_losses: Its debiased exponential moving average, (n,)
             float64.
-        stop_reason: `"completed"`; `"diverged"` where the smoothed loss rose
-            above `stop_factor` times its lowest value, or of the noise where
-            that is larger; `"non_finite"` where the next loss was NaN or
-            infinite, or a weight was; `"stopped"` where `fit()` or another
-            callback ended training before the sweep was over.
-        suggestions: A learning rate, or None where the curve has no such
-            point, by `"highest"`, `"trained"` (for a model that is trained
-            already), `"valley"`, `"slide"`, `"minimum"` and `"steep"`.
+        stop_reason: `"completed"`; `"diverged"` if the smoothed loss rose
+            above `stop_factor` times its lowest value, or times the noise if
+            that is larger; `"non_finite"` if the next loss or a weight was NaN
+            or infinite; `"stopped"` if `fit()` or another callback ended
+            training before the sweep was over.
+        suggestions: Learning rates by rule: `"highest"`, `"trained"` (for a
+            model that is already trained), `"valley"`, `"slide"`, `"minimum"`
+            and `"steep"`. None if the curve has no such point.
 
     Examples:
         >>> result = keras_fast.lr_find(model, x, y)
@@ -62,7 +62,7 @@ class LRFinderResult:
 
     @property
     def suggestion(self) -> float:
-        """The first suggestion that there is, see `rule`."""
+        """The first suggestion available, see `rule`."""
         rate = self.suggestions.get(self.rule or "")
         if rate is None:
             raise ValueError(
@@ -75,11 +75,11 @@ class LRFinderResult:
 
     @property
     def rule(self) -> str | None:
-        """The rule that `suggestion` is from, None where there is none.
+        """The rule behind `suggestion`, or None if no rule applies.
 
-        `highest` on most curves, `trained` where no rate clearly lowers the
-        loss. With another rule the curve says little: fall back on a rate that
-        is known to work. If you know that a model is trained already, take
+        `highest` on most curves, `trained` if no rate clearly lowers the loss.
+        Any other rule means that the curve is unclear: use a rate that is
+        known to work. If you know that a model is already trained, take
         `suggestions["trained"]`.
         """
         rates = self.suggestions.items()
@@ -87,7 +87,7 @@ class LRFinderResult:
 
     @property
     def spread(self) -> float | None:
-        """Largest over smallest suggestion, None where there are none."""
+        """Ratio of the largest to the smallest suggestion; None without any."""
         rates = [rate for rate in self.suggestions.values() if rate is not None]
         return max(rates) / min(rates) if rates else None
 
@@ -106,25 +106,26 @@ class LRFinderResult:
 
 
 class LRFinder(Scheduler):
-    """Sweeps the learning rate over a training and records the losses.
+    """Sweeps the learning rate during training and records the losses.
 
     The rate grows by the same factor at every update. Training stops at the
     end of the sweep, or when the loss explodes. The model is left as the sweep
-    trained it: `keras_fast.lr_find` puts it back.
+    trained it; `keras_fast.lr_find` restores it.
 
     Args:
         start_lr: First learning rate.
-        end_lr: The rate that the sweep ends at.
+        end_lr: Last learning rate.
         num_steps: Updates in the sweep, at least 6.
-        stop_factor: Stop when the smoothed loss is above its lowest value by
+        stop_factor: Stop when the smoothed loss exceeds its lowest value by
             this factor.
         smoothing: Weight of the past in the smoothed loss, from 0 to below 1.
-        loss: Which loss, where `train_step()` is your own: see `Recorder`.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        loss: Which loss to record, if `train_step()` is your own: see
+            `Recorder`.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
-        ValueError: An argument is out of its range, or `start_lr` is not
+        ValueError: An argument is out of range, or `start_lr` is not
             below `end_lr`. When the first batch ends: `train_step()` returns
             no such loss, or does not use the optimizer.
 
@@ -171,7 +172,7 @@ class LRFinder(Scheduler):
 
     @property
     def result(self) -> LRFinderResult:
-        """What the sweep found, once `fit()` has run."""
+        """The result of the sweep, once `fit()` has run."""
         if self._losses is None:
             raise ValueError(
                 "`result` must be read after a sweep. Call `fit()` with this "
@@ -211,8 +212,8 @@ class LRFinder(Scheduler):
     def _look(self) -> None:
         model = self.model  # on JAX this brings the variables up to date
         losses, self._read = self._tape.since(self._read), self._tape.end()
-        # Some kernels turn NaN into a number, and the loss stays finite after
-        # a weight is NaN. Nobody knows since which of these losses.
+        # Some kernels turn NaN into a number: the loss stays finite although
+        # a weight is NaN, and nobody knows from which of these losses on.
         if len(losses) and np.isfinite(losses).all() and not _finite(model):
             self._broken = True
         else:
@@ -245,10 +246,10 @@ class LRFinder(Scheduler):
 def _diverged(
     losses: np.ndarray, smoothed: np.ndarray, factor: float
 ) -> np.ndarray:
-    """Where the smoothed loss is that many times above its lowest value.
+    """Where the smoothed loss exceeds its lowest value by this factor.
 
-    A loss may be negative, and that of a trained model near 0: then the noise
-    from update to update is the scale.
+    A loss may be negative, or near 0 for a trained model: then the noise from
+    update to update sets the scale.
     """
     lowest = np.minimum.accumulate(smoothed)
     noise = np.median(np.abs(np.diff(losses[:50]))) if len(losses) > 1 else 0
@@ -256,7 +257,7 @@ def _diverged(
 
 
 def _finite(model: keras.Model) -> bool:
-    """Whether all weights that train are numbers."""
-    # In NumPy: one operation a variable costs more than to copy it.
+    """Whether all trainable weights are finite."""
+    # In NumPy: an operation per variable costs more than copying it.
     arrays = (np.asarray(v.numpy()) for v in model.trainable_variables)
     return all(np.isfinite(array).all() for array in arrays)

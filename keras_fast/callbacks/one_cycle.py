@@ -1,4 +1,4 @@
-"""1cycle: one way up, one way down, momentum the other way round."""
+"""1cycle: the learning rate rises, then falls, and momentum mirrors it."""
 
 from functools import partial
 
@@ -17,26 +17,26 @@ from keras_fast.schedules import cosine, join, linear, one_cycle
 
 
 class OneCycle(Scheduler):
-    """Trains with one cycle of the learning rate and of momentum.
+    """Trains with one cycle of the learning rate and momentum.
 
     The learning rate rises from `max_lr / div_factor` to `max_lr`, then falls
     to `max_lr / final_div_factor`. Momentum mirrors it. The cycle spans all
-    epochs of the `fit()` that the callback is given to.
+    epochs of the `fit()` that gets the callback.
 
     Args:
-        max_lr: The highest learning rate, as `keras_fast.lr_find` suggests.
-        pct_start: Share of the run that the way up takes, between 0 and 1.
+        max_lr: The peak learning rate, such as `keras_fast.lr_find` suggests.
+        pct_start: Share of the run that the rise takes, between 0 and 1.
         div_factor: The learning rate starts at `max_lr / div_factor`.
         final_div_factor: It ends at `max_lr / final_div_factor`.
         momentums: Momentum at the start, at the peak and at the end. This is
             `momentum` of SGD and RMSprop, and `beta_1` of the Adam family.
-            None leaves it alone.
-        anneal: Shape of all ways, `"cosine"` or `"linear"`.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+            None leaves it unchanged.
+        anneal: Shape of the rise and the fall, `"cosine"` or `"linear"`.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
-        ValueError: An argument is out of its range. When `fit()` starts:
+        ValueError: An argument is out of range. When `fit()` starts:
             `momentums` are given and the optimizer has no momentum, its
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.

@@ -9,39 +9,39 @@ NAMES = ("learning_rate", "momentum", "beta_2", "weight_decay")
 
 
 class ParamScheduler(Scheduler):
-    """Sets hyperparameters of the optimizer anew at every update.
+    """Sets hyperparameters of the optimizer at every update.
 
     Each hyperparameter follows a function of progress: update k of n is at
-    k / n. The values are read inside of the compiled train step, so they are
+    k / n. The values are read inside the compiled train step, so they are
     exact with `steps_per_execution`, `jit_compile`, gradient accumulation,
-    `mixed_float16` and `tf.distribute`. After `fit()` the optimizer has its
+    `mixed_float16` and `tf.distribute`. After `fit()` the optimizer gets its
     own hyperparameters back.
 
-    An epoch must have a known length; where Keras can't know it, say it with
-    `tf.data.experimental.assert_cardinality`, or repeat the data without end
-    and pass `steps_per_epoch` to `fit()`. With `initial_epoch` and after
-    `BackupAndRestore` the schedule goes on where that epoch starts.
+    Epochs must have a known length. If Keras can't know it, declare it with
+    `tf.data.experimental.assert_cardinality`, or repeat the data endlessly and
+    pass `steps_per_epoch` to `fit()`. With `initial_epoch` and after
+    `BackupAndRestore` the schedule continues where that epoch starts.
 
-    A step of a training is a batch, also where `train_step()` is your own and
-    updates several times a batch, or every few batches. What trains within a
+    A step of the schedule is a batch, even if your own `train_step()` updates
+    several times a batch, or only every few batches. Training within a
     callback, or in a loop of your own, uses the optimizer's own
     hyperparameters.
 
     Args:
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
         **schedules: `learning_rate`, `momentum`, `beta_2` or `weight_decay`,
             each a function of progress that returns a float. `momentum` is
             `momentum` of SGD and RMSprop, and `beta_1` of the Adam family;
             `beta_2` is `rho` of RMSprop and Adadelta.
 
     Raises:
-        ValueError: No schedule, or an unknown name. When `fit()` starts: the
-            optimizer has no such hyperparameter, its learning rate is a
-            `LearningRateSchedule`, it would use another rate than that of the
-            schedule, the length of an epoch is unknown, or the model does not
-            have, or does not use, the optimizer.
-        TypeError: A schedule that can't be called.
+        ValueError: There is no schedule, or a name is unknown. When `fit()`
+            starts: the optimizer has no such hyperparameter, its learning rate
+            is a `LearningRateSchedule`, it would use another rate than the
+            schedule's, the length of an epoch is unknown, or the model does
+            not have, or does not use, the optimizer.
+        TypeError: A schedule can't be called.
 
     Examples:
         >>> from functools import partial

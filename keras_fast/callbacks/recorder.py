@@ -1,4 +1,4 @@
-"""What happened at every update."""
+"""What happened at every update?"""
 
 from typing import Any
 
@@ -23,18 +23,18 @@ NAMES = ("learning_rate", "momentum")
 class Recorder(keras.callbacks.Callback):
     """Records the learning rate, momentum and true loss of every update.
 
-    Keras's `logs["loss"]` is a mean over the epoch so far; these are the
+    Keras's `logs["loss"]` is a running mean over the epoch; these are the
     losses themselves. At the end of an epoch the learning rate and momentum
-    of its last update also enter `logs`, so `History` shows them, and so do
-    `CSVLogger` and `TensorBoard` that stand behind this callback. Without it
+    of its last update are also added to `logs`, so `History` shows them, and so
+    do `CSVLogger` and `TensorBoard` placed after this callback. Without it
     `TensorBoard` shows the optimizer's own rate, which no update used.
 
     Args:
-        loss: Which loss, where `train_step()` is your own and does not call
-            `compute_loss()`: the name of what it returns. A running mean, as
-            metrics give it, is taken apart into the losses of the batches.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        loss: Which loss to record if `train_step()` is your own and does not
+            call `compute_loss()`: the name under which it returns the loss. A
+            running mean, as metrics return, is converted to batch losses.
+        optimizer: The optimizer to record, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
         ValueError: When the first batch ends: `train_step()` returns no such
@@ -70,16 +70,16 @@ class Recorder(keras.callbacks.Callback):
     def learning_rates(self) -> np.ndarray:
         """The learning rate of each update, (n,) float64.
 
-        Where the optimizer caps it or warms up, as `Adafactor` and
-        `ScheduleFreeAdamW` do, it is the rate that is left. NaN where the train
-        step does not use the optimizer, or its class overrides what Keras's
-        optimizers take for the rate.
+        If the optimizer caps the rate or warms it up, as `Adafactor` and
+        `ScheduleFreeAdamW` do, this is the resulting rate. It is NaN if the
+        train step does not use the optimizer, or if the optimizer's class
+        overrides how Keras's optimizers determine the rate.
         """
         return self._by_update("learning_rate")
 
     @property
     def momentums(self) -> np.ndarray:
-        """`momentum` or `beta_1` of each update, NaN where there is none."""
+        """`momentum` or `beta_1` of each update, NaN if there is none."""
         return self._by_update("momentum")
 
     @property
@@ -102,7 +102,7 @@ class Recorder(keras.callbacks.Callback):
         return plot_schedule(drawn, ax=ax)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what belongs to a fit."""
+        """The attributes except those of a running `fit()`."""
         self._take()
         kept = {
             "_model": None,
@@ -115,7 +115,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
         refuse_twice(self)
-        if self._tape is not None:  # an exception has ended that `fit()`
+        if self._tape is not None:  # an exception ended that `fit()`
             self._end()
         optimizer = optimizer_of(model, self.optimizer)
         self._trained, self._optimizer = model, innermost(optimizer)
@@ -136,7 +136,7 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         before, self._steps = self._steps, self.params["steps"]
         if self._batch is not None and self._steps != before:
-            # Another part of a recipe: its schedules begin here.
+            # Another stage of a recipe: its schedules begin here.
             self._batch = epoch * self._steps
         self._epoch = epoch
 
@@ -148,7 +148,7 @@ class Recorder(keras.callbacks.Callback):
         if self._is_away:
             self._read = self._tape.end()
             self._is_away = False
-        # On JAX an optimizer has its variables at the first batch alone.
+        # On JAX the optimizer has its variables only at the first batch.
         if not (stateless() and self._rates):
             self._rate = self._own_rate()
         self._rates += [self._rate] * self._steps_per_execution
@@ -176,7 +176,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _on_other_training(self, within: bool) -> None:
         self._take()
-        self._is_away = True  # what is on the tape now is of that training
+        self._is_away = True  # from now on the tape is of that training
         if not within:
             leave(self._trained, self._tape)
             self._end()
@@ -207,13 +207,13 @@ class Recorder(keras.callbacks.Callback):
         self._read, self._rates = self._tape.end(), []
 
     def _used(self, name: str, start: int, stop: int) -> np.ndarray:
-        """What the updates of these batches used."""
+        """The values that the updates of these batches used."""
         count = stop - start
         if not self._live.called:
             return np.full(count, np.nan)
         scheduled = name in self._live.schedules
         if name == "momentum" and not scheduled:
-            # As traced: what is set afterwards does not arrive in the step.
+            # As traced: a value set later does not reach the step.
             return np.full(count, self._tape.momentums[id(self._optimizer)])
         done = batches_applied(self._optimizer)
         batches = np.arange(done - count, done)
@@ -240,6 +240,6 @@ class Recorder(keras.callbacks.Callback):
 
 
 def _at(schedule: Any, iteration: int) -> float:
-    """A `LearningRateSchedule`, or a function without arguments."""
+    """The value of a `LearningRateSchedule` or of a plain function."""
     takes = isinstance(schedule, LearningRateSchedule)
     return float(schedule(iteration) if takes else schedule())

@@ -1,4 +1,4 @@
-"""A training that goes on, bit for bit, from its last checkpoint."""
+"""Training that resumes, bit for bit, from its last checkpoint."""
 
 import os
 from pathlib import Path
@@ -43,52 +43,52 @@ KIND = "checkpoint"
 
 
 class ResumableCheckpoint(keras.callbacks.Callback):
-    """Saves a training in one file, to go on from it bit for bit.
+    """Saves a training run in one file, to resume it bit for bit.
 
-    Run the same script again after an interruption: `fit()` goes on from the
-    last save as if nothing had happened. The file has all variables of the
-    model and its optimizers, with the states of `Dropout` and its like and what
-    attributes of the model, its layers, loss and metrics lead to; the random
-    state of Python, NumPy and the backend; and the place in the training, also
-    within an epoch. It is written whole or not at all. When
-    `fit()` ends by itself the file is removed, and the next `fit()` begins
-    anew: save the trained model with `model.save()`.
+    Run the same script again after an interruption: `fit()` continues from the
+    last save as if nothing had happened. The file holds all variables of the
+    model and its optimizers, including the states of `Dropout` and similar
+    layers and everything reachable from attributes of the model, its layers,
+    loss and metrics; the random state of Python, NumPy and the backend; and
+    the position in training, also within an epoch. It is written whole or not
+    at all. When `fit()` completes, the file is removed, and the next `fit()`
+    starts from scratch: save the trained model with `model.save()`.
 
-    Ctrl-C and SIGTERM, which machines get before they are taken away, wait
-    until the batch is done and saved. The second one does not wait.
+    Ctrl-C, and SIGTERM, which a machine gets before it is reclaimed, wait
+    until the batch is done and saved. A second signal does not wait.
 
-    What has to be so for the result to be the same:
+    Requirements for an identical result:
 
-    - `fit()` gets the same arguments, and where
-      `keras.utils.set_random_seed` was called it is called again. TensorFlow
-      shuffles arrays repeatably only if it was called.
-    - The order of the data within an epoch depends on the random state at its
-      beginning alone. So it is with arrays, and with a `PyDataset` whose
+    - `fit()` gets the same arguments, and `keras.utils.set_random_seed` is
+      called again if it was called before. TensorFlow shuffles arrays
+      repeatably only if it was called.
+    - The order of the data within an epoch depends only on the random state
+      at the start of the epoch. Exact with: arrays, and a `PyDataset` whose
       batches depend on their index; with several `workers` pass
-      `shuffle=False`, for they shuffle in a thread. It is not with a
-      generator that is read on, with `tf.data.Dataset.shuffle`, which counts
-      its passes, nor with `steps_per_epoch` shorter than the data.
-    - This callback stands last. Schedules of keras_fast may stand behind it,
-      but for an `SGDR` whose cycles other callbacks follow.
-    - Other callbacks start afresh, `EarlyStopping` with them, and `History`
-      has the epochs since. A callback or `PyDataset` of yours with
-      `save_own_variables(store)` and `load_own_variables(store)`, of NumPy
-      arrays by name, is saved too; so are `WeightAveraging`, `CycleStopping`,
-      `TextStream` and `TextBatches`.
+      `shuffle=False`, because they shuffle in a thread. Not exact with: a
+      generator that is read on, `tf.data.Dataset.shuffle`, which counts its
+      passes, and a `steps_per_epoch` shorter than the data.
+    - This callback is the last one. Schedules of keras_fast may come after it,
+      except an `SGDR` whose cycles other callbacks follow.
+    - Other callbacks start afresh, including `EarlyStopping`, and `History`
+      has only the epochs since. A callback or `PyDataset` of yours is saved
+      too if it has `save_own_variables(store)` and
+      `load_own_variables(store)`, of NumPy arrays by name; so are
+      `WeightAveraging`, `CycleStopping`, `TextStream` and `TextBatches`.
 
-    After an interruption within an epoch its first batches are only read again.
+    After an interruption within an epoch its first batches are only reread.
 
     Args:
-        path: The file. Its folder is made if it is not there.
-        save_freq: `"epoch"`, or after how many batches of an epoch to save as
-            well.
+        path: The file. Its folder is created if it does not exist.
+        save_freq: `"epoch"`, or a number of batches after which to save within
+            an epoch as well.
 
     Raises:
         ValueError: `save_freq` is neither. When `fit()` starts: the model is
             not built, or the file is of another model, optimizer, seed,
-            backend or length of an epoch. The model stays as it is.
+            backend or length of an epoch. The model is left unchanged.
         CorruptFileError: The file is damaged.
-        OSError: There is no room for the file; the one before is still there.
+        OSError: There is no room for the file; the previous one is kept.
 
     Examples:
         >>> from keras_fast.callbacks import OneCycle, ResumableCheckpoint
@@ -124,7 +124,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         self._signals.hold()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        begin_at_epoch(self._model, None)  # or it would be for all fits
+        begin_at_epoch(self._model, None)  # or it would apply to all fits
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -150,18 +150,18 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         begin_at_epoch(self._model, None)
         self._signals.let_go()
-        self._signals.deliver()  # while there is a file to go on from
+        self._signals.deliver()  # while there is a file to resume from
         self.path.unlink(missing_ok=True)
 
     def _place(self) -> tuple[int, int]:
-        """Epoch and batch that the file goes on from, 0 and 0 without one."""
+        """Epoch and batch to resume at, 0 and 0 without a file."""
         if not self.path.exists():
             return 0, 0
         _, note = read_kind(self.path, KIND)
         return note["epoch"], note["batch"]
 
     def _go_on(self) -> None:
-        """A recipe calls this where the next `fit()` of a training begins."""
+        """Called by a recipe when the next `fit()` of its training begins."""
         self._others = self._callbacks_to_save()
         self._random_state = random_state()
 
@@ -181,7 +181,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         return [c for c in given if hasattr(c, "save_own_variables")]
 
     def _refuse_outside(self) -> None:
-        """After the first step, refuse what it changed and no file has."""
+        """After the first step, refuse changes that no file can hold."""
         watched, self._outside = self._outside, None
         names = watched.changed() if watched is not None else []
         if names:
@@ -209,7 +209,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
         write_array_file(self.path, arrays, self._facts() | place)
 
     def _facts(self) -> dict[str, Any]:
-        """What has to be the same when the training goes on."""
+        """Facts that must be the same when training resumes."""
         return {
             "kind": KIND,
             **described_training(self._model),
@@ -241,7 +241,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             other.load_own_variables(_under(f"callback{i}", arrays))
         set_random_state(_under("epoch", arrays))
         begin_at_epoch(model, note["epoch"])
-        if note.get("stopped"):  # it ends at once, as it would have
+        if note.get("stopped"):  # it ends at once, as it would have done
             model.stop_training = True
             begin_at_epoch(model, self.params["epochs"])
         if self._batch:

@@ -1,4 +1,4 @@
-"""What does a model make of a few images, or of noise, after each epoch?"""
+"""What does a model turn a few images, or noise, into after each epoch?"""
 
 import contextlib
 import io
@@ -20,31 +20,31 @@ from keras_fast.plots.targets import plot_targets
 
 
 class SampleImages(keras.callbacks.Callback):
-    """Draws what a model makes of a few fixed inputs after each epoch.
+    """Draws the model's outputs for a few fixed inputs after each epoch.
 
     The losses of a GAN don't show whether it learns, and those of restoration
     don't show what kind of image they reward: look at the images. They are
-    kept in `images` and drawn to files, or below the cell of a notebook. Beside
+    kept in `images` and drawn to files, or below the notebook cell. With
     `keras.callbacks.TensorBoard` they are in its logs too, as `samples`.
 
-    Training is not affected: no state is changed to make them, and the trained
-    weights are bit for bit the same without this callback.
+    Training is not affected: making them changes no state, and the trained
+    weights are bit for bit the same as without this callback.
 
     Args:
         x: A few inputs of the model, as one batch: images, which are drawn
-            beside what is made of them, or noise.
+            beside the outputs, or noise.
         directory: Folder for PNG files, `epoch_0001.png` after the first
             epoch; it is created. If None, a notebook shows the drawings, and
             a script draws nothing.
-        every: Number of epochs from one drawing to the next.
+        every: Number of epochs between drawings.
 
     Attributes:
-        images: A dict from the number of an epoch, counted from 0, to an array
+        images: A dict from the epoch's number, counted from 0, to an array
             (n, height, width, channels). A new `fit()` empties it.
 
     Raises:
         ValueError: `every` is below 1; or, when training begins, the model
-            makes no images of `x`.
+            returns no images for `x`.
         TypeError: `directory` is not a path.
 
     Examples:
@@ -90,11 +90,11 @@ class SampleImages(keras.callbacks.Callback):
         """Draw the images of an epoch.
 
         Args:
-            epoch: Counted from 0; the last one drawn if None.
+            epoch: Counted from 0; if None, the last one drawn.
 
         Returns:
-            The matplotlib `Axes`: (n,) of images from noise; (n, 2), input and
-            output, of images from images.
+            The matplotlib `Axes`: (n,) for images from noise; (n, 2), input
+            and output, for images from images.
         """
         if epoch is None:
             epoch = max(self.images, default=None)
@@ -120,7 +120,7 @@ class SampleImages(keras.callbacks.Callback):
         ]
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
-        # What is wrong with the inputs shows now, not in an epoch.
+        # Faulty inputs should fail now, not after an epoch.
         self._made()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -144,7 +144,7 @@ class SampleImages(keras.callbacks.Callback):
         self._show()
 
     def _show(self) -> None:
-        # Not at the end of the epoch: its progress bar is still in the line.
+        # Not at the end of the epoch: its progress bar still owns the line.
         epoch, self._unshown = self._unshown, None
         show = _display()
         if epoch is not None and show is not None:
@@ -169,8 +169,8 @@ class SampleImages(keras.callbacks.Callback):
 
     def _made(self) -> np.ndarray:
         model: Any = self.model  # on JAX this brings the variables up to date
-        # Stateless: a layer that draws random numbers would draw others in
-        # training afterwards.
+        # Stateless: otherwise a layer that draws random numbers would draw
+        # different ones in training afterwards.
         made, _ = model.stateless_call(
             [variable.value for variable in model.trainable_variables],
             [variable.value for variable in model.non_trainable_variables],
@@ -196,7 +196,7 @@ def _pixels(png: io.BytesIO) -> np.ndarray:
 
 
 def _display() -> Any:
-    """What shows a figure below the cell, None outside of notebooks."""
+    """The function that shows a figure below the cell; None in a script."""
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
         return None

@@ -14,14 +14,14 @@ Generate = Callable[..., Sequence[Any]]
 class SampleText(keras.callbacks.Callback):
     """Prints what a language model writes after each epoch.
 
-    Perplexity shows that a model improves; its texts show at what. They are
+    Perplexity shows that a model improves; its texts show how. They are
     printed below the epoch's progress bar and kept in `texts`.
 
-    One token is sampled before the first epoch, so that a prompt or a decoder
-    that does not fit is an error there.
+    One token is sampled before the first epoch, so a prompt or a decoder that
+    does not fit fails at once.
 
-    Training is not affected: a `TextGenerator` uses no random state but its
-    own, and the trained weights are bit for bit the same without this callback.
+    Training is not affected: a `TextGenerator` uses only its own random state,
+    and the trained weights are bit for bit the same as without this callback.
 
     Args:
         generate: `keras_fast.inference.TextGenerator(model).generate` of the
@@ -32,20 +32,20 @@ class SampleText(keras.callbacks.Callback):
         num_tokens: How many tokens to add to each.
         decode: A function from the ids of a text to a string, such as that of
             your tokenizer; None shows the ids.
-        every: Number of epochs from one sampling to the next.
-        seed: Used after each epoch, so that texts differ by what the model has
-            learned alone; None for new random numbers each time.
-        write: A function that each text is passed to, such as `logger.info`.
+        every: Number of epochs between samples.
+        seed: Used after each epoch, so that texts differ only by what the
+            model has learned; None for new random numbers each time.
+        write: A function to call with each text, such as `logger.info`.
 
     Attributes:
-        texts: A dict from the number of an epoch, counted from 0, to a list of
+        texts: A dict from the epoch's number, counted from 0, to a list of
             strings. A new `fit()` empties it.
 
     Raises:
         TypeError: `generate`, `decode` or `write` is not a function.
-        ValueError: A number is out of range, or there is no prompt; or, when
-            training begins or an epoch ends, as `generate` does: a prompt has
-            an id that the model doesn't know, the model's outputs are NaN.
+        ValueError: A number is out of range, or there is no prompt. When
+            training begins or an epoch ends, as `generate` raises: a prompt
+            has an unknown id, or the model's outputs are NaN.
 
     Examples:
         >>> from keras_fast import callbacks, data, inference, models
@@ -104,7 +104,7 @@ class SampleText(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.texts = {}
         self._unwritten = []
-        # What is wrong with prompts or decoder shows now, not in an epoch.
+        # A faulty prompt or decoder should fail now, not after an epoch.
         self._sampled(num_tokens=1)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -124,12 +124,12 @@ class SampleText(keras.callbacks.Callback):
         return [self.decode(text) for text in texts]
 
     def _write(self) -> None:
-        # Not at the end of the epoch: its progress bar is still in the line.
+        # Not at the end of the epoch: its progress bar still owns the line.
         texts, self._unwritten = self._unwritten, []
         for text in texts:
             self.write(text)
 
 
 def ids_as_text(ids: Any) -> str:
-    """For want of words."""
+    """The ids as a string, used without a decoder."""
     return " ".join(map(str, np.ravel(ids).tolist()))

@@ -1,4 +1,4 @@
-"""Warm restarts: a cosine down, then up again at once."""
+"""Warm restarts: the rate falls along a cosine, then jumps back up."""
 
 import math
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from keras_fast.schedules import sgdr
 
 
 class SGDR(Scheduler):
-    """Anneals the learning rate along cosines, with a warm restart each.
+    """Anneals the learning rate along cosines, with warm restarts.
 
-    At the end of a cycle it calls `on_cycle_end(cycle, logs)` of every
-    callback of the same `fit()` that has it; cycles count from 0. Where the
-    cycle ends with an epoch, `logs` are those of the epoch. `CycleStopping`
-    and `SnapshotEnsemble` have it. Keras's `EarlyStopping` looks at each epoch
-    instead, and may end a cycle before its rate is low.
+    At the end of each cycle it calls `on_cycle_end(cycle, logs)` of every
+    callback of the same `fit()` that has this method; cycles count from 0. If
+    the cycle ends with an epoch, `logs` are the epoch's. `CycleStopping` and
+    `SnapshotEnsemble` have the method. Keras's `EarlyStopping` judges each
+    epoch instead, and may end a cycle before its rate is low.
 
     Args:
         max_lr: Learning rate at the start of each cycle.
         cycle_len: Epochs in the first cycle; may be a fraction.
-        cycle_mult: How many times longer each cycle is than the one before.
-        min_lr: Learning rate that each cycle comes down to.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        cycle_mult: Factor by which each cycle is longer than the one before.
+        min_lr: Learning rate at the end of each cycle.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
-        ValueError: An argument is out of its range. When `fit()` starts: the
+        ValueError: An argument is out of range. When `fit()` starts: the
             learning rate is a `LearningRateSchedule`, the length of an epoch
             is unknown, or a callback has `on_cycle_end` and a cycle ends
             within an execution (`steps_per_execution`) or an update
@@ -78,10 +78,10 @@ class SGDR(Scheduler):
     def num_epochs(
         num_cycles: int, cycle_len: float = 1, cycle_mult: float = 1
     ) -> int:
-        """Number of epochs in this many cycles, as `fit()` takes it.
+        """Number of epochs in this many cycles, to pass to `fit()`.
 
         Raises:
-            ValueError: An argument is out of its range, or the last cycle
+            ValueError: An argument is out of range, or the last cycle
                 ends within an epoch.
         """
         num_cycles = whole("num_cycles", num_cycles)
@@ -118,7 +118,7 @@ class SGDR(Scheduler):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         super().on_train_batch_end(batch, logs)
-        # Whether a cycle ends with the epoch is for on_epoch_end to say.
+        # on_epoch_end decides whether a cycle ends with the epoch.
         batches = batches_done(batch, self._model)
         done = self._epoch + batches / self.params["steps"]
         self._end_cycles(min(done, self._epoch + 1 - 1e-6), logs)
@@ -135,13 +135,13 @@ class SGDR(Scheduler):
             self._cycle += 1
 
     def _cycle_ends(self, epochs: float) -> list[float]:
-        """When the cycles of so many epochs end, in epochs."""
+        """End times, in epochs, of the cycles within this many epochs."""
         lengths = (self.cycle_len * self.cycle_mult**i for i in count())
         ends = accumulate(lengths)
         return list(takewhile(lambda end: end <= epochs + 1e-9, ends))
 
     def _check_executions(self, listeners: Sequence[Any]) -> None:
-        """Refuse ends of cycles at which Keras calls nobody."""
+        """Refuse ends of cycles at which Keras calls no callback."""
         steps = self.params["steps"]
         size = self.model.steps_per_execution
         for cycle, end in enumerate(self._ends):
@@ -157,7 +157,7 @@ class SGDR(Scheduler):
                 )
 
     def _check_run(self) -> None:
-        """Refuse ends of cycles at which an update is still to come."""
+        """Refuse ends of cycles at which an update is still pending."""
         super()._check_run()
         size, phase = self._batches_per_update, self._phase
         total = (phase + self._num_batches) // size
@@ -177,7 +177,7 @@ class SGDR(Scheduler):
     def _functions(
         self, num_updates: int, epochs: float | None
     ) -> dict[str, Schedule]:
-        # With no run to ask, three cycles show what a restart looks like.
+        # Without a run, three cycles show what a restart looks like.
         epochs = epochs or _epochs(3, self.cycle_len, self.cycle_mult)
         schedule = partial(self._sgdr, cycle_len=self.cycle_len / epochs)
         return {"learning_rate": schedule}

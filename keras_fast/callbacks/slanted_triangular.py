@@ -13,14 +13,14 @@ class SlantedTriangular(Scheduler):
     """Raises the learning rate fast, then lowers it slowly, in straight lines.
 
     Args:
-        max_lr: The highest learning rate.
+        max_lr: The peak learning rate.
         cut_frac: Share of the run that the rise takes.
         ratio: The learning rate starts and ends at `max_lr / ratio`.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        optimizer: The optimizer to schedule, if the model has several; None
+            takes the one it is compiled with.
 
     Raises:
-        ValueError: An argument is out of its range. When `fit()` starts: the
+        ValueError: An argument is out of range. When `fit()` starts: the
             learning rate is a `LearningRateSchedule`, or the length of an
             epoch is unknown.
 

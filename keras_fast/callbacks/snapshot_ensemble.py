@@ -1,4 +1,4 @@
-"""One training, several models: a snapshot at the end of each cycle."""
+"""Several models from one training run: a snapshot at each cycle's end."""
 
 import os
 from pathlib import Path
@@ -28,15 +28,15 @@ KIND = "snapshot"
 
 
 class SnapshotEnsemble(keras.callbacks.Callback):
-    """Keeps the model of each cycle's end, and averages what they predict.
+    """Keeps the model at the end of each cycle, and averages predictions.
 
-    It stands beside `SGDR`, which tells it where a cycle ends. A folder
-    belongs to one training: a snapshot of cycle k replaces the one that is
-    there, and removes those of later cycles. After an interruption the
-    snapshots that are there go on being used.
+    Use it together with `SGDR`, whose cycles it follows. A folder belongs to
+    one training run: the snapshot of cycle k replaces an existing one, and
+    removes those of later cycles. After an interruption the existing
+    snapshots remain in use.
 
     Args:
-        directory: The folder of the snapshots. It is made if it is not there.
+        directory: The folder of the snapshots. It is created if missing.
 
     Raises:
         ValueError: When `fit()` starts: there is no `SGDR`, the model is not
@@ -73,20 +73,20 @@ class SnapshotEnsemble(keras.callbacks.Callback):
     def predict(
         self, x: Any, *, last: int | None = None, **predict_kwargs: Any
     ) -> Any:
-        """The mean of what the snapshots predict.
+        """The mean of the snapshots' predictions.
 
         For probabilities the model must end in a softmax or a sigmoid. The
-        model has its own weights back afterwards. Without a `fit()` before
-        it, call `set_model(model)`.
+        model gets its own weights back afterwards. Without a preceding
+        `fit()`, call `set_model(model)`.
 
         Args:
-            x: What `Model.predict` takes, and gives in the same order every
+            x: Inputs, as accepted by `Model.predict`, in the same order every
                 time.
-            last: Only this many of the latest snapshots.
+            last: Use only this many of the latest snapshots.
             **predict_kwargs: Passed on to `Model.predict`.
 
         Returns:
-            What `Model.predict` returns.
+            Predictions, in the form that `Model.predict` returns.
         """
         if is_one_shot(x):
             raise ValueError(
@@ -106,12 +106,12 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         return keras.tree.map_structure(_mean, *outputs)
 
     def to_model(self, last: int | None = None) -> keras.Model:
-        """One model that predicts the mean, to be saved as a file.
+        """Build one model that predicts the mean and can be saved.
 
         It loads without keras_fast.
 
         Args:
-            last: Only this many of the latest snapshots.
+            last: Use only this many of the latest snapshots.
 
         Returns:
             A functional model with a copy of the model for each snapshot.
@@ -174,7 +174,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
     def _member(self, path: Path, model: keras.Model) -> keras.Model:
         copy: Any = copied(model)
         self._load(path, copy)
-        copy.name = path.stem.replace("-", "_")  # members need their own
+        copy.name = path.stem.replace("-", "_")  # names must be unique
         return copy
 
 
@@ -188,13 +188,13 @@ def _mean(*outputs: np.ndarray) -> np.ndarray:
 
 
 def _average(*tensors: Any) -> Any:
-    """The mean, at least in single precision."""
+    """The mean, in float32 or higher precision."""
     dtype = keras.backend.result_type(tensors[0].dtype, "float32")
     return keras.layers.Average(dtype=dtype)(list(tensors))
 
 
 def _values(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copies of what it predicts with, listed by Keras or not."""
+    """Copies of all it predicts with, whether Keras lists it or not."""
     return values("model", model.variables) | values("held", _held(model))
 
 
@@ -210,7 +210,7 @@ def _held(model: keras.Model) -> list[Any]:
 
 
 def _inputs(model: keras.Model) -> Any:
-    """The inputs as they are to be passed: a list, a dict or one."""
+    """The inputs in the structure to pass: a list, a dict or one."""
     if isinstance(model, keras.Sequential):
         return model.inputs[0]
     structure = input_structure(model)

@@ -1,4 +1,4 @@
-"""The mean of the weights of a training's last epochs."""
+"""The mean of the weights of the last epochs."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from keras_fast.transfer.batch_norm import batch_norms, update_batch_norm
 
 
 class WeightAveraging(keras.callbacks.Callback):
-    """Ends a training with the mean of the weights of its last epochs.
+    """Ends training with the mean of the weights of the last epochs.
 
     Stochastic weight averaging: from epoch `start` on, the weights at the end
-    of each epoch count alike. When training ends the model gets their mean,
-    and BatchNormalization new statistics from a pass over `x`. What `fit()`
-    prints is of the weights before: evaluate afterwards. Use it with a
-    constant or cyclic learning rate. For an average that forgets, with every
-    update in it, Keras has `use_ema` of its optimizers, and
+    of each epoch count equally. When training ends, the model gets their mean,
+    and BatchNormalization gets new statistics from a pass over `x`. `fit()`
+    prints the results of the weights before averaging: evaluate afterwards.
+    Use it with a constant or cyclic learning rate. For an exponential moving
+    average over every update, Keras has `use_ema` in its optimizers, and
     `keras.callbacks.SwapEMAWeights` to validate with it.
 
     Args:
         start: The first epoch whose weights count; epochs count from 0.
-        x: Training data, as `fit()` takes it; targets are not needed. Only
+        x: Training data, as accepted by `fit()`; targets are not needed. Only
             models with BatchNormalization need it.
-        batch_size: Samples in a batch, where `x` is an array.
-        steps_per_epoch: Batches to take, where `x` has no end.
+        batch_size: Samples in a batch, if `x` is an array.
+        steps_per_epoch: Batches to take, if `x` is endless.
 
     Raises:
-        ValueError: `start` is out of its range. When `fit()` starts: it ends
+        ValueError: `start` is out of range. When `fit()` starts: it ends
             before `start`, the model has BatchNormalization and there is no
-            `x`, or another callback decides which weights it ends with:
+            `x`, or another callback decides which weights training ends with:
             `EarlyStopping(restore_best_weights=True)`, `SwapEMAWeights`.
 
     Examples:
@@ -95,7 +95,7 @@ class WeightAveraging(keras.callbacks.Callback):
             mean += (variable.numpy() - mean) / self.num_averaged
 
     def on_train_end(self, logs: Any = None) -> None:
-        if not self.num_averaged:  # another callback ended it before
+        if not self.num_averaged:  # another callback ended training before
             return
         model = self.model
         for variable, mean in zip(self._variables(), self._means, strict=True):
@@ -104,18 +104,18 @@ class WeightAveraging(keras.callbacks.Callback):
             update_batch_norm(model, **self._data)
 
     def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """`ResumableCheckpoint` asks for what there is to save."""
+        """Store the state that `ResumableCheckpoint` saves."""
         store["num_averaged"] = np.array(self.num_averaged)
         store.update({str(i): mean for i, mean in enumerate(self._means)})
 
     def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """Take what `save_own_variables` gave."""
+        """Restore the state that `save_own_variables` stored."""
         self.num_averaged = int(store["num_averaged"])
         for i, mean in enumerate(self._means):
             mean[...] = store[str(i)]
 
     def _variables(self) -> list[keras.Variable]:
-        # All that could train: which of them do may change on the way.
+        # All that could train: which ones do may change during training.
         model = self.model
         moved = [
             v for n in batch_norms(model) for v in n.non_trainable_variables

@@ -1,4 +1,4 @@
-"""How does raw data become `(x, y)`, and is it as it should be?"""
+"""How does raw data become `(x, y)`, and is it correct?"""
 
 from keras_fast.data.images.aug_transforms import AugTransforms
 from keras_fast.data.images.batch_plot import show_batch

@@ -1,1 +1,1 @@
-"""The cache of what a frozen network computes."""
+"""The cache of a frozen network's features."""

@@ -1,7 +1,7 @@
-"""How is what `fit()` takes read as NumPy arrays, in order and to its end?
+"""How is data for `fit()` read as NumPy arrays, in order and to its end?
 
-Keras's own adapters would make labels of `float64` and `float16` `float32`,
-and refuse what can be iterated over but is no generator.
+Keras's own adapters would convert `float64` and `float16` labels to `float32`,
+and refuse iterables that are not generators.
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ def batches(x: Any, y: Any, batch_size: int) -> Iterator[Batch]:
 
 
 def as_batch(inputs: Any, labels: Any) -> Batch:
-    """The same as NumPy arrays of as many rows."""
+    """The same as NumPy arrays with equally many rows."""
     inputs = keras.tree.map_structure(to_numpy, inputs)
     if isinstance(labels, Mapping | list | tuple):
         raise ValueError(
@@ -80,7 +80,7 @@ def as_batch(inputs: Any, labels: Any) -> Batch:
 
 
 def to_numpy(value: Any) -> np.ndarray:
-    """Of an array or tensor of any library."""
+    """Convert an array or tensor of any library to NumPy."""
     if keras.ops.is_tensor(value):
         value = keras.ops.convert_to_numpy(value)
     return np.asarray(value)

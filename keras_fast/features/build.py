@@ -1,4 +1,4 @@
-"""How does a feature cache come to be, from where the last attempt ended?"""
+"""How is a feature cache built, also after an interrupted attempt?"""
 
 import math
 import os
@@ -27,7 +27,7 @@ from keras_fast.features.feature_cache import (
 
 __all__ = ["build"]
 
-MOST_BYTES = 64 << 20  # of the rows in a shard, if one is not more
+MOST_BYTES = 64 << 20  # of the rows in a shard, unless one row is larger
 
 Extract = Callable[[Any], np.ndarray]
 
@@ -39,22 +39,22 @@ def build(
     num_views: int,
     extract: Extract,
 ) -> None:
-    """Make what is not there yet, or not whole; one process at a time.
+    """Build the missing or damaged shards; one process at a time.
 
     Args:
         folder: The cache's own folder.
-        key: Says what the cache is of.
+        key: Identifies the contents of the cache.
         passes: One pass over the data for each view.
-        num_views: How many they are.
-        extract: From a batch's inputs to its features. It is called for those
-            batches alone that reach into a missing shard.
+        num_views: Number of views.
+        extract: A function from a batch's inputs to its features. It is called
+            only for batches that reach into a missing shard.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / "lock", on_wait=lambda: _say_wait(folder)):
         discard_unfinished(folder)
         writer = _Writer(folder, key)
         if writer.is_complete():
-            return  # another process has made it meanwhile
+            return  # another process has built it meanwhile
         for view, batches in enumerate(passes):
             stop = 0
             for batch in batches:
@@ -70,14 +70,14 @@ class _Writer:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
-        self.row: dict[str, Any] | None = None  # what one is, once known
+        self.row: dict[str, Any] | None = None  # dtypes and shapes, once known
         self.rows_per_shard = 0
         self.num_rows = 0  # of a view; 0 until known
-        self.counts: dict[Place, int] = {}  # rows in the shards that are whole
+        self.counts: dict[Place, int] = {}  # rows in the complete shards
         self.pending: list[Arrays] = []
 
     def is_complete(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether nothing is left to do."""
         if not os.path.lexists(self.folder / COMPLETE):
             return False
         try:
@@ -94,7 +94,7 @@ class _Writer:
         """Add the rows from `start` on; returns where they stop."""
         stop = start + batch.num_rows
         if self.row is None:
-            self._is_whole((0, 0))  # it tells what a row is
+            self._is_whole((0, 0))  # sets `row`
         if self.row and not self._missing(view, start, stop):
             return stop
         arrays = {"features": np.asarray(extract(batch.inputs))}
@@ -112,7 +112,7 @@ class _Writer:
         return stop
 
     def end_view(self, view: int, stop: int) -> None:
-        """Write what is left, and see whether it adds up."""
+        """Write the remaining rows, and check the totals."""
         if self.row is None:
             raise ValueError(
                 "`x` must have at least one row. Check the length of the "
@@ -138,7 +138,7 @@ class _Writer:
         return [place for place in places if not self._is_whole(place)]
 
     def _is_whole(self, place: Place) -> bool:
-        """Whether an earlier attempt left it."""
+        """Whether an earlier attempt left this shard complete."""
         path = shard_path(self.folder, place)
         if place in self.counts or not os.path.lexists(path):
             return place in self.counts
@@ -152,7 +152,7 @@ class _Writer:
         return True
 
     def _check(self, arrays: Arrays, num_rows: int) -> None:
-        """Whether these are rows, and as those before them."""
+        """Check that these are rows, in the same form as earlier ones."""
         features = arrays["features"]
         if features.shape[:1] != (num_rows,):
             raise ValueError(

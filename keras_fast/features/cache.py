@@ -1,4 +1,4 @@
-"""Run a frozen body once, and train its head on what it said."""
+"""Run a frozen body once, and train its head on the features."""
 
 import hashlib
 import itertools
@@ -37,33 +37,36 @@ def cache_features(
     key: str | None = None,
     verbose: int | str = 0,
 ) -> FeatureCache:
-    """Run a frozen body over data once, and keep what it says on the disk.
+    """Run a frozen body over data once, and keep its features on disk.
 
-    A second call with the same body and data reads the files: what they were
-    made of is part of their folder's name, by content. That is the layers,
+    A second call with the same body and data reads the files: everything they
+    depend on is part of their folder's name, by content. That is the layers,
     their weights and dtypes, the data, `num_views`, the backend and the
-    versions of Keras and of the format. Anything else is computed beside it.
+    versions of Keras and of the format. If anything differs, a new folder is
+    used.
 
-    A call that was interrupted is taken up where it ended. What is damaged is
-    found, said in a warning, and made anew. If another process is at the same
-    features, this one waits for them.
+    An interrupted call resumes where it ended. Damaged files are detected,
+    reported in a warning and rebuilt. If another process is computing the same
+    features, this one waits for it.
 
-    Arrays are known by their bytes. Other data are read once more beforehand,
-    without the body, and have to be the same each time; `key` spares that.
+    Arrays are identified by their bytes. Other data is read once more
+    beforehand, without the body, and must be the same each time; `key` avoids
+    that.
 
     Args:
-        body: The model that makes features, as `split_head` returns it.
-        x: Data, whatever `fit()` takes, with an end. All of it is read.
-        y: Labels, if `x` is arrays: one array, of any numbers.
-        directory: Where the folders of features are. It is made if need be.
-        num_views: How often to pass over the data. With more than one, the
-            body runs as in `fit()`, with the augmentation in it at work; data
-            may give other images each time. Each epoch trains on the next
+        body: The model that computes features, as `split_head` returns it.
+        x: Data, as accepted by `fit()`, with an end. All of it is read.
+        y: Labels, if `x` is arrays: one numeric array.
+        directory: Parent folder of the feature folders. It is created if
+            needed.
+        num_views: Number of passes over the data. With more than one, the
+            body runs as in `fit()`, with its augmentation active; the data
+            may return other images each time. Each epoch trains on the next
             view.
         batch_size: Rows in a batch, if `x` is arrays.
-        key: Stands for what can't be known by content: data that differ each
-            time or can be read only once, layers and functions of your own.
-            Pass another one when these change.
+        key: Identifies inputs that can't be identified by content: data that
+            differs each time or can be read only once, your own layers and
+            functions. Pass another key when these change.
         verbose: `"auto"` or 1 shows a progress bar for each view, as in
             `predict()`.
 
@@ -71,11 +74,11 @@ def cache_features(
         A `FeatureCache`.
 
     Raises:
-        ValueError: The data or the code of the body can be told by a `key`
-            alone; the data differ from pass to pass, have no row, or labels
-            that are no array; with several views, the body is not frozen.
-        OSError: A file could not be written. The message says how many bytes
-            it needs; what there was is there still.
+        ValueError: The data or the body's code can be identified only by a
+            `key`; the data differs from pass to pass, has no rows, or labels
+            that are not an array; with several views, the body is not frozen.
+        OSError: A file could not be written. The message shows how many bytes
+            it needs; existing files are kept.
 
     Examples:
         >>> body, head = keras_fast.split_head(model)
@@ -110,14 +113,14 @@ def cache_features(
         passes = (
             _pass(x, y, batch_size, content, verbose) for _ in range(num_views)
         )
-        # As in training, random layers are at work in each of several views.
+        # With several views, random layers are active as in training.
         runs = body if num_views == 1 else _AsInTraining(body)
         build(folder, name, passes, num_views, runs.predict_on_batch)
     return FeatureCache(folder)
 
 
 class _AsInTraining(keras.Model):
-    """A model whose random layers are at work, though nothing trains."""
+    """A model whose random layers are active, though nothing trains."""
 
     def __init__(self, body: keras.Model) -> None:
         super().__init__(name=f"{body.name}_views")
@@ -130,7 +133,7 @@ class _AsInTraining(keras.Model):
 def _pass(
     x: Any, y: Any, batch_size: int, content: Any, verbose: Any
 ) -> Iterator[Batch]:
-    """The batches once, the same as when they were hashed."""
+    """One pass over the batches, checked against their hashes."""
     number = len(content) if isinstance(content, list) else None
     if is_arrays(x):
         number = -(-len(keras.tree.flatten(x)[0]) // batch_size)
@@ -161,7 +164,7 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
             f"inputs and labels. Received: x={type(x).__name__}, "
             f"y={type(y).__name__}"
         )
-    # A `PyDataset` has it since Keras 3.11.
+    # `PyDataset` has `__iter__` since Keras 3.11.
     if not isinstance(x, keras.utils.PyDataset) and not hasattr(x, "__iter__"):
         raise TypeError(
             "`x` must be data as `fit()` takes them. Pass arrays or a "
@@ -188,7 +191,7 @@ def _check_data(x: Any, y: Any, num_views: int, key: str | None) -> None:
 
 
 def _check_body(body: keras.Model, num_views: int) -> None:
-    # A subclassed model cannot say.
+    # A subclassed model does not know its outputs.
     outputs = getattr(body, "outputs", [None])
     if len(outputs) != 1:
         raise ValueError(

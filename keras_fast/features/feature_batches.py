@@ -1,4 +1,4 @@
-"""In which order do the rows of a feature cache go into `fit()`?"""
+"""In which order does `fit()` get the rows of a feature cache?"""
 
 import math
 from typing import Any
@@ -8,16 +8,16 @@ import numpy as np
 
 __all__ = ["FeatureBatches", "epoch_order"]
 
-# Rows are shuffled within this many shards at a time, 256 MB: they are what
-# is in memory, however large the cache is.
+# Rows are shuffled within this many shards at a time, 256 MB: only these are in
+# memory, however large the cache is.
 WINDOW = 4
-# Batches that follow each other are read into one piece of memory. One for
-# each would cost more than the reading.
+# Consecutive batches are read into one piece of memory. A piece for each would
+# cost more than the reading.
 BLOCK_BYTES = 16 << 20
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Batches of cached features, another order and view each epoch."""
+    """Batches of cached features, with another order and view each epoch."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class FeatureBatches(keras.utils.PyDataset):
         self.epoch = 0  # epochs that have begun
         self._order: tuple[Any, np.ndarray] = (None, np.empty(0, "int64"))
         self._ahead: dict[Any, tuple[np.ndarray, ...]] = {}
-        self._next = 0  # the batch that would be read with those after it
+        self._next = 0  # the next batch to be read, with those after it
 
     @property
     def num_batches(self) -> int:
@@ -41,7 +41,7 @@ class FeatureBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         which = self._which()
-        # Each is handed out once: a batch may be written to.
+        # Each is returned only once: the caller may write to a batch.
         batch = self._ahead.pop((which, index), None)
         if batch is None:
             shape, dtype = self.cache.feature_shape, self.cache.feature_dtype
@@ -63,12 +63,12 @@ class FeatureBatches(keras.utils.PyDataset):
         self._next = 0
 
     def _which(self) -> tuple[int, ...]:
-        """What the rows of a batch follow from."""
+        """What determines the rows of a batch."""
         epoch = max(self.epoch - 1, 0)
         return epoch, self.batch_size, self.shuffle, self.seed
 
     def _read(self, index: int, count: int) -> list[tuple[np.ndarray, ...]]:
-        """Batches that follow each other, in one piece of memory."""
+        """Consecutive batches, in one piece of memory."""
         epoch, size, shuffle, _ = self._which()
         stop = min((index + count) * size, len(self.cache))
         rows = np.arange(index * size, stop)

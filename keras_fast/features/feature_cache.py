@@ -1,8 +1,8 @@
-"""Features on the disk, as data for `fit()`.
+"""Features on disk, as data for `fit()`.
 
 The files of a cache are shards, some rows of one view each, and `complete`,
-which is written last. Each says which place of which cache it has: none can
-stand for another.
+which is written last. Each records its place and its cache, so that none can
+replace another.
 """
 
 import os
@@ -28,26 +28,26 @@ __all__ = [
 
 VERSION = 2
 COMPLETE = "complete"
-MOST_OPEN = 32  # shards; each takes a file handle
+MOST_OPEN = 32  # shards; each needs a file handle
 
 Place = tuple[int, int]  # view, number
 Arrays = dict[str, np.ndarray]  # "features" and, if there are any, "labels"
 
 
 class FeatureCache:
-    """What a body made of data, on the disk and not in memory.
+    """The features of a dataset, on disk rather than in memory.
 
-    `cache_features` makes one. Opening checks the checksum of every file:
-    what is read is what was written.
+    `cache_features` returns one. Opening it compares the checksum of every
+    file, so the contents are exactly those that were written.
 
     Args:
         directory: The cache's own folder, its `directory`.
 
     Raises:
-        CorruptFileError: It is damaged, or not finished. The message names
-            the file. `cache_features` makes what is damaged anew.
+        CorruptFileError: It is damaged or incomplete. The message names the
+            file. `cache_features` rebuilds damaged files.
         FileVersionError: Another version of the library wrote it.
-        OSError: It is not there.
+        OSError: It does not exist.
 
     Examples:
         >>> body, head = keras_fast.split_head(model)
@@ -117,17 +117,17 @@ class FeatureCache:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process maps the files itself.
+        # Another process maps the files by itself.
         return self.__dict__ | {"_open": {}}
 
     def rows(
         self, indices: Any, view: int = 0
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Some rows, in memory.
+        """Return some rows, in memory.
 
         Args:
-            indices: An array of their numbers, in any order.
-            view: Of which view.
+            indices: An array of row numbers, in any order.
+            view: The view to read.
 
         Returns:
             Features, and labels or None.
@@ -151,7 +151,7 @@ class FeatureCache:
         parts = [(int(n), numbers == n) for n in np.unique(numbers)]
         found = {}
         for name, (dtype, shape) in self._row.items():
-            if len(parts) == 1:  # is read without a second copy
+            if len(parts) == 1:  # read without a second copy
                 found[name] = self._shard((view, parts[0][0]))[name][places]
                 continue
             found[name] = np.empty((len(indices), *shape), dtype)
@@ -161,30 +161,30 @@ class FeatureCache:
         return found["features"], found.get("labels")
 
     def arrays(self, view: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
-        """All rows of a view in their order, in memory: features, labels."""
+        """All rows of a view in order, in memory: features, labels."""
         return self.rows(np.arange(len(self)), view)
 
     def dataset(
         self, batch_size: int, shuffle: bool = True, seed: int | None = None
     ) -> FeatureBatches:
-        """What to train the head on.
+        """Return data for training the head.
 
-        Each epoch has the rows in another order, and shows the next view.
-        Rows are shuffled by files and within a few files at a time, so that
-        a cache larger than memory is read in large pieces. Which rows are
-        batch `i` follows from the seed, the epoch and `i` alone. Pass
-        `shuffle=False` to `fit()`: else Keras takes these batches in an
-        order of its own, which Python's `random` decides.
+        Each epoch has the rows in another order, and uses the next view.
+        Rows are shuffled by file and within a few files at a time, so that
+        a cache larger than memory is read in large pieces. The rows of batch
+        `i` depend only on the seed, the epoch and `i`. Pass `shuffle=False`
+        to `fit()`: otherwise Keras takes these batches in its own order,
+        which depends on Python's `random`.
 
         Args:
             batch_size: Rows in a batch; the last may be smaller.
-            shuffle: Whether to shuffle, else rows come in the data's order.
+            shuffle: Whether to shuffle; otherwise rows keep the data's order.
             seed: Makes the order repeatable; if None, it is drawn from
                 NumPy's random state, which `keras.utils.set_random_seed` sets.
 
         Returns:
             A `keras.utils.PyDataset`. Its `epoch` counts the epochs that have
-            begun; set it to go on from there.
+            begun; set it to resume from there.
         """
         batch_size = whole("batch_size", batch_size)
         if seed is None:
@@ -207,9 +207,9 @@ def read_complete(folder: Path) -> dict[str, Any]:
     """`key`, `num_views` and `num_rows` (of one view) of a complete cache.
 
     Raises:
-        CorruptFileError: It is not complete, or this is not what was written.
+        CorruptFileError: It is incomplete, or was changed after writing.
         FileVersionError: Another version of the library wrote it.
-        FileNotFoundError: There is none.
+        FileNotFoundError: It does not exist.
     """
     path = folder / COMPLETE
     if folder.exists() and not os.path.lexists(path):
@@ -234,7 +234,7 @@ def read_complete(folder: Path) -> dict[str, Any]:
 
 
 def shard_path(folder: Path, place: Place) -> Path:
-    """Where a shard is."""
+    """The path of a shard."""
     view, number = place
     return folder / f"features-{view:02d}-{number:06d}"
 
@@ -242,10 +242,10 @@ def shard_path(folder: Path, place: Place) -> Path:
 def read_shard(
     folder: Path, key: str, place: Place, *, check: bool = True
 ) -> Arrays:
-    """Rows of one view, left on the disk.
+    """Rows of one view, left on disk.
 
     Raises:
-        CorruptFileError: They are not those that were written there.
+        CorruptFileError: They are not the rows that were written there.
     """
     path = shard_path(folder, place)
     try:

@@ -1,4 +1,4 @@
-"""What are features made of, in one string that changes with any of it?"""
+"""What identifies features, in one string that changes with any input?"""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ from keras_fast.features.batches import (
 
 __all__ = ["batch_digest", "body_fingerprint", "data_fingerprint"]
 
-# Their code is known by their version.
+# Their code is identified by their version.
 KNOWN = ("keras", "keras_cv", "keras_fast", "keras_hub")
 NAMES = ("name", "keras_history", "input_layers", "output_layers")
 BLOCK = 64 << 20  # bytes
 
 
 def body_fingerprint(body: keras.Model, key: str | None) -> dict[str, Any]:
-    """What the body computes: its layers, their weights, and by what."""
+    """What identifies the body: layers, weights, backend and versions."""
     weights = hashlib.sha256()
     for variable in body.weights:
         _add(weights, to_numpy(variable.value))
@@ -49,9 +49,9 @@ def body_fingerprint(body: keras.Model, key: str | None) -> dict[str, Any]:
 
 
 def data_fingerprint(x: Any, y: Any, key: str | None) -> Any:
-    """What the data are: the content of arrays, else a digest a batch.
+    """What identifies the data: the contents of arrays, or batch digests.
 
-    None if only `key` can tell.
+    None if only `key` can identify it.
     """
     if is_arrays(x):
         return batch_digest(as_batch(x, y))
@@ -61,7 +61,7 @@ def data_fingerprint(x: Any, y: Any, key: str | None) -> Any:
 
 
 def batch_digest(batch: Batch) -> str:
-    """Of inputs and labels."""
+    """The digest of inputs and labels."""
     content = hashlib.sha256()
     arrays = [*keras.tree.flatten(batch.inputs)]
     for array in arrays if batch.labels is None else [*arrays, batch.labels]:
@@ -70,7 +70,7 @@ def batch_digest(batch: Batch) -> str:
 
 
 def _add(digest: Any, array: np.ndarray) -> None:
-    """Shape, dtype and values, without a copy of the whole."""
+    """Add shape, dtype and values, without a copy of the whole."""
     digest.update(to_json([array.dtype.name, array.shape]))
     if array.dtype.hasobject:
         raise ValueError(
@@ -95,9 +95,9 @@ def _config(body: keras.Model) -> Any:
 def _without_names(
     value: Any, numbers: dict[str, int], is_name: bool = False
 ) -> Any:
-    """Layers by number: Keras gives each new one another name.
+    """Number the layers: Keras gives every new layer another name.
 
-    Nor does it matter which of them would train.
+    Which of them are trainable does not matter either.
     """
     if isinstance(value, str) and is_name:
         return numbers.setdefault(value, len(numbers))
@@ -106,7 +106,7 @@ def _without_names(
     if not isinstance(value, dict):
         return value
     if str(value.get("class_name")).endswith("DTypePolicy"):
-        return value  # whose name is what it is
+        return value  # its name determines it
     return {
         key: _without_names(each, numbers, is_name or key in NAMES)
         for key, each in value.items()

@@ -1,7 +1,7 @@
 """Which learning rate do fastai's four rules pick from a smoothed curve?
 
 Functions of `(learning_rates, losses)`, one value per update of a sweep. Each
-gives a rate, or None where the curve has no such point.
+returns a rate, or None if the curve has no such point.
 """
 
 from bisect import bisect_left
@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 def valley(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     """Half-way down the longest valley: fastai's default.
 
-    The longest falling subsequence ends somewhere and has a length; the rate
-    lies half-way through the updates of that number before its end.
+    From the end of the longest falling subsequence, go back half as many
+    updates as it has values.
 
     Args:
         learning_rates: The rate of each update, rising.
@@ -44,10 +44,10 @@ def valley(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
 
 
 def slide(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
-    """Where a window that slides left from the end meets an even slope.
+    """Where a window sliding left from the end reaches an even slope.
 
     The window is 15 updates wide. It moves as long as the slopes at its ends
-    differ by more than 0.005 a step.
+    differ by more than 0.005 per step.
 
     Args:
         learning_rates: The rate of each update, rising.

@@ -1,9 +1,8 @@
 """Where on this loss curve is a good learning rate?
 
 Functions of `(learning_rates, losses)`, one value per update of a sweep. Each
-gives a rate, or None where the curve has no such point: a made-up number is
-worse than none. What comes after the first loss that is not finite is not
-looked at.
+returns a rate, or None if the curve has no such point: a made-up number is
+worse than none. Values after the first loss that is not finite are ignored.
 """
 
 import numpy as np
@@ -31,16 +30,16 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# The constants of `highest`. What comes of them on sixteen tasks:
+# The constants of `highest`. Their results on sixteen tasks are in
 # benchmarks/lr_find_regret.py.
 _WIDTH = 0.5  # decades: standard deviation of the smoothing kernel
-_PER_DECADE = 16  # updates: the speed of sweep to which `near` is brought
-_CLEARLY = 4  # standard errors that a fall has to exceed
+_PER_DECADE = 16  # updates: the speed of sweep to which `near` is scaled
+_CLEARLY = 4  # standard errors that a fall must exceed
 _FEWEST = 10  # updates that show a valley
-# And of `trained`: benchmarks/fine_tuning_rate.py.
+# The constants of `trained`: benchmarks/fine_tuning_rate.py.
 _NARROW = 0.25  # decades: a rise is steeper than a fall
 _LEAST_RISE = 0.05  # of the level
-_BELOW = 2.25  # times lower than where it is seen to rise
+_BELOW = 2.25  # times lower than where the rise is detected
 
 
 def smooth(losses: ArrayLike, beta: float = 0.98) -> Floats:
@@ -77,16 +76,16 @@ def suggest(
     losses: ArrayLike,
     num_steps: int | None = None,
 ) -> dict[str, float | None]:
-    """Ask every rule, each on the curve that it was made for.
+    """Apply every rule, each to the curve that it was made for.
 
-    `highest` and `trained` read the losses as they are; `trained` is for
-    models that are trained already. The four rules of fastai read them
-    smoothed, without the first tenth of the sweep and its last five updates.
+    `highest` and `trained` use the unsmoothed losses; `trained` is for models
+    that are already trained. fastai's four rules use the smoothed losses,
+    without the first tenth of the sweep and its last five updates.
 
     Args:
         learning_rates: The rate of each update, rising.
         losses: The loss of each update, not smoothed.
-        num_steps: Length that the sweep was to have, if it stopped early.
+        num_steps: Intended length of the sweep, if it stopped early.
 
     Returns:
         A rate or None for `highest`, `trained`, `valley`, `slide`, `minimum`
@@ -118,15 +117,15 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     updates are large enough to matter, and rises where they break the model.
     Its near side is where half of the fall is done, its far side where a
     quarter of it is lost again, on a curve smoothed over a fixed width in
-    decades and not in updates, so that its lag is the same for every length of
-    sweep. The rate lies half-way between them: the loss still falls there, and
-    the far side is a cliff to keep away from. A slower sweep makes more updates
-    at each rate and comes down earlier in proportion, while the cliff stays
-    where it is; the result is scaled to that of a sweep with 16 updates per
+    decades rather than in updates, so that its lag is the same for sweeps of
+    any length. The rate lies half-way between them: the loss still falls there,
+    and the far side is a cliff to avoid. A slower sweep makes more updates at
+    each rate, so its loss falls at proportionally lower rates, while the cliff
+    stays in place; the result is scaled to that of a sweep with 16 updates per
     decade.
 
     Losses above the level at the start count as that level. A fall that is
-    small beside the noise of the losses is none.
+    small compared to the noise of the losses does not count.
 
     Args:
         learning_rates: The rate of each update, rising.
@@ -170,13 +169,12 @@ def highest(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
 def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     """A safe distance below where the loss of a trained model clearly rises.
 
-    For models that are trained already, as one whose head is; a fresh model
-    would break at this rate. A trained model has nothing to gain
-    from one update at any rate: its loss is flat, up to the rate that breaks
-    it. That is where the curve, smoothed over a fixed width in decades, leaves
-    the level of the first third for good. Smoothing sees a rise about half a
-    decade before it comes, so two thirds of that rate are a safe peak for a
-    training that goes on from here.
+    For models that are already trained, or whose head is; a fresh model would
+    break at this rate. A trained model gains nothing from a single update at
+    any rate: its loss is flat, up to the rate that breaks it. That is where
+    the curve, smoothed over a fixed width in decades, leaves the level of the
+    first third for good. Smoothing shows a rise about half a decade before it
+    happens, so two thirds of that rate are a safe peak for further training.
 
     Args:
         learning_rates: The rate of each update, rising.
@@ -196,7 +194,7 @@ def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
         return None
     x = np.log10(rates)
     early = values[: len(values) // 3]
-    # Of differences: a curve that rises from the start is not flat.
+    # From differences: a curve that rises from the start is not flat.
     level, noise = np.median(early), np.diff(early).std() / np.sqrt(2)
     grid = np.linspace(x[0], x[-1], 400)
     weights = _kernel(grid, x, _NARROW)

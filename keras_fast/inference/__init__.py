@@ -1,4 +1,4 @@
-"""What does the trained model say, and why? None of it changes the model."""
+"""What does a trained model predict, and why? None of it changes the model."""
 
 from keras_fast.inference.cam import GradCAM, grad_cam
 from keras_fast.inference.column_embeddings import (

@@ -1,4 +1,4 @@
-"""What does the loss that a model is compiled with say of each sample?"""
+"""What does a model's compiled loss give for each sample?"""
 
 import functools
 import inspect
@@ -24,7 +24,7 @@ ops = keras.ops
 
 
 class FunctionLoss(keras.losses.Loss):
-    """A function as a loss: labels get the rank of the outputs first."""
+    """A function as a loss: labels are first given the rank of the outputs."""
 
     def __init__(self, function: Any):
         super().__init__(name=getattr(function, "__name__", None))
@@ -40,7 +40,7 @@ class FunctionLoss(keras.losses.Loss):
 
 
 def crossentropy(y_true: Any, y_pred: Any) -> Any:
-    """The cross-entropy that the shapes of labels and outputs call for."""
+    """The cross-entropy that fits the shapes of labels and outputs."""
     if y_pred.shape[-1] == 1:
         return keras.losses.binary_crossentropy(y_true, y_pred)
     if len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1] == 1:
@@ -48,7 +48,7 @@ def crossentropy(y_true: Any, y_pred: Any) -> Any:
     return keras.losses.categorical_crossentropy(y_true, y_pred)
 
 
-# In which each class counts by itself, and in which they share 1.
+# Losses whose classes are independent, and losses whose classes sum to 1.
 BINARY = (
     keras.losses.BinaryCrossentropy,
     keras.losses.BinaryFocalCrossentropy,
@@ -66,7 +66,7 @@ CATEGORICAL_FUNCTIONS = (
     keras.losses.categorical_crossentropy,
     keras.losses.categorical_focal_crossentropy,
     keras.losses.sparse_categorical_crossentropy,
-    crossentropy,  # of several outputs
+    crossentropy,  # one of several outputs
 )
 
 
@@ -87,7 +87,7 @@ def compiled_loss(model: keras.Model) -> keras.losses.Loss:
 def losses(
     loss: keras.losses.Loss, labels: np.ndarray, outputs: np.ndarray
 ) -> np.ndarray:
-    """What a loss is before weights and reduction."""
+    """The values of a loss before weights and reduction."""
     return _losses_and_mask(loss, labels, outputs)[0]
 
 
@@ -100,9 +100,9 @@ def sample_losses(
     """The loss of each sample, (n,); the mean over the places that count.
 
     Args:
-        loss: A loss; it may leave out places itself, as with `ignore_class`.
+        loss: A loss; it may ignore places itself, as with `ignore_class`.
         labels: One batch of labels.
-        outputs: What the model gave.
+        outputs: The model's outputs.
         mask: Which places of the outputs count; None for all.
     """
     found, own = _losses_and_mask(loss, labels, outputs)
@@ -120,11 +120,11 @@ def sample_losses(
 
 
 def counted(mask: np.ndarray | None, ndim: int) -> np.ndarray:
-    """1 where a place counts and 0 elsewhere, in so many axes."""
+    """1 where a place counts and 0 elsewhere, with `ndim` axes."""
     if mask is None:
         return np.ones((1,) * ndim)
     shape = mask.shape + (1,) * (ndim - mask.ndim)
-    # Of what has fewer places, one counts if any in it does.
+    # With fewer axes, a place counts if any place within it does.
     return mask.reshape(*shape[:ndim], -1).any(axis=-1).astype(float)
 
 
@@ -140,10 +140,10 @@ def _losses_and_mask(
 
 
 def takes_logits(loss: keras.losses.Loss) -> bool | None:
-    """Whether it takes logits or probabilities; None if it does not declare.
+    """Whether it takes logits or probabilities; None if it doesn't declare it.
 
-    Losses of Keras, and whatever has `from_logits`, as an attribute or as an
-    argument of its function, bound or not.
+    Losses of Keras declare it, and all that have `from_logits` as an attribute
+    or as an argument of their function, bound or not.
     """
     declared = getattr(loss, "from_logits", None)
     if declared is not None:
@@ -161,7 +161,7 @@ def takes_logits(loss: keras.losses.Loss) -> bool | None:
 
 
 def is_binary(loss: keras.losses.Loss) -> bool | None:
-    """Whether each class counts by itself; None if it is none of Keras's."""
+    """Whether classes are independent; None for losses that aren't Keras's."""
     function, _ = _function(loss)
     if isinstance(loss, BINARY) or any(function is f for f in BINARY_FUNCTIONS):
         return True
@@ -170,7 +170,7 @@ def is_binary(loss: keras.losses.Loss) -> bool | None:
 
 
 def classes_axis(loss: keras.losses.Loss) -> int:
-    """Along which axis of the outputs the loss has its classes."""
+    """The axis of the outputs along which the loss has its classes."""
     if is_binary(loss) is not False:
         return -1
     _, bound = _function(loss)
@@ -178,13 +178,13 @@ def classes_axis(loss: keras.losses.Loss) -> int:
 
 
 def ignored_class(loss: keras.losses.Loss) -> int | None:
-    """The label of places that the loss leaves out, if there is one."""
+    """The label of places that the loss ignores, if there is one."""
     _, bound = _function(loss)
     return bound.get("ignore_class", getattr(loss, "ignore_class", None))
 
 
 def _function(loss: Any) -> tuple[Any, dict[str, Any]]:
-    """What is called in the end, and what it is given by name."""
+    """The function that is finally called, and its keyword arguments."""
     function = getattr(loss, "function", loss)
     bound: dict[str, Any] = {}
     while isinstance(function, functools.partial):

@@ -16,9 +16,9 @@ SOURCES = (keras.Layer, keras.random.SeedGenerator)
 def sources(view: Any) -> list[Any]:
     """The layers and generators in a view: itself, or what it refers to.
 
-    Looked through are a function's closure and the globals that it names,
-    also of the functions of its module that it calls, what is bound in a
-    partial, and the attributes of a callable object.
+    It searches a function's closure and the globals that it names, also of the
+    functions of its module that it calls, the arguments bound in a partial,
+    and the attributes of a callable object.
     """
     return list(_walk(view, None, {}))
 
@@ -28,12 +28,12 @@ def _walk(
 ) -> Iterator[Any]:
     if id(value) in seen:
         return
-    seen[id(value)] = value  # kept, so that no other gets its id
+    seen[id(value)] = value  # kept, so that no other object gets its id
     if isinstance(value, SOURCES):
         yield value
         return
     if inspect.isfunction(value):
-        # Not into Keras, or whatever else a view is written with.
+        # Not into Keras, or other libraries that a view is written with.
         if module not in (None, value.__module__):
             return
         module = value.__module__

@@ -22,7 +22,7 @@ KEPT_AS = "_keras_fast_ensemble"
 
 
 class Ensemble(keras.Model):
-    """A model on a batch, and on views of it: both results.
+    """A model applied to a batch and to views of it; returns both results.
 
     The views are stacked, and the model is traced once for all of them.
     """
@@ -33,7 +33,7 @@ class Ensemble(keras.Model):
         super().__init__(name="ensemble")
         self.model = model
         self.views = views
-        # Tracked, so that JAX too carries on what they draw from.
+        # Tracked, so that JAX too carries on their random state.
         self.sources = list(
             {id(s): s for view in views for s in sources(view)}.values()
         )
@@ -69,7 +69,7 @@ class _Kept:
 
 
 def ensemble(model: keras.Model, views: Sequence[Any], reduce: str) -> Ensemble:
-    """The one that served last time, with its graph, or another."""
+    """The one used last time, with its graph, or a new one."""
     key = (list(views), reduce, model.jit_compile, model.run_eagerly)
     kept = model.__dict__.get(KEPT_AS)
     if kept is None or kept.key != key:
@@ -78,7 +78,7 @@ def ensemble(model: keras.Model, views: Sequence[Any], reduce: str) -> Ensemble:
         made.run_eagerly = model.run_eagerly
         if not model.jit_compile:
             made.jit_compile = False
-        # Not an attribute: the model would count it among its layers.
+        # Not an attribute: the model would count it as one of its layers.
         kept = model.__dict__[KEPT_AS] = _Kept(key, made)
     return kept.ensemble
 
@@ -92,7 +92,7 @@ def _view(view: Any, x: Any) -> Any:
 
 
 def _stack(*tensors: Any) -> Any:
-    """One tensor of all views; they may differ in type, not in shape."""
+    """One tensor of all views; dtypes may differ, shapes may not."""
     shapes = [tuple(tensor.shape) for tensor in tensors]
     for shape in shapes:
         if shape[1:] != shapes[0][1:]:

@@ -1,4 +1,4 @@
-"""Where do a layer's feature maps speak for a class?"""
+"""Where do a layer's feature maps support a class?"""
 
 import contextlib
 from typing import Any
@@ -17,8 +17,8 @@ from keras_fast.transfer.ends import End
 __all__ = ["heatmaps"]
 
 ops = keras.ops
-# Of maps: that of ImageNet's networks at 224 pixels. Heat in 3 x 3 fields is
-# on the object no more often than chance, see benchmarks/grad_cam.py.
+# Of maps: that of ImageNet's networks at 224 pixels. 3 x 3 maps locate the
+# object no more often than chance, see benchmarks/grad_cam.py.
 LEAST_SIDE = 7
 
 
@@ -34,10 +34,10 @@ def heatmaps(
 
     Args:
         model: A built model.
-        end: What makes probabilities of its scores.
-        layer: Which gives the maps.
-        inputs: One batch of what the model takes.
-        place: Where among the inputs the images are.
+        end: The model's final operation, from scores to probabilities.
+        layer: The layer that gives the maps.
+        inputs: One batch of the model's inputs.
+        place: Position of the images among the inputs.
         wanted: The class to look for in each, -1 for the predicted one.
     """
     with end.off() if end else contextlib.nullcontext():
@@ -67,7 +67,7 @@ def _with(inputs: Any, place: int, images: np.ndarray) -> Any:
 
 
 def _enlarged(model: Any, images: np.ndarray, maps: Any) -> np.ndarray:
-    """Images large enough for maps that tell one place from another."""
+    """Images large enough for maps with distinguishable places."""
     sides = [int(side) for side in maps.shape[1:3]]
     shapes = [tensor.shape for tensor in getattr(model, "inputs", None) or []]
     sizes = [shape[1:3] for shape in shapes if len(shape) == 4]
@@ -82,7 +82,7 @@ def _enlarged(model: Any, images: np.ndarray, maps: Any) -> np.ndarray:
 def _maps(
     model: keras.Model, layer: keras.layers.Layer, inputs: Any
 ) -> tuple[Any, Any]:
-    """What the model gives, and the feature maps that the layer gives."""
+    """The model's outputs, and the layer's feature maps."""
     outputs, seen = outputs_with(model, layer, inputs)
     if len(seen) != 1 or len(getattr(seen[0], "shape", ())) != 4:
         shapes = [getattr(maps, "shape", None) for maps in seen]

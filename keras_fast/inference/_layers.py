@@ -1,4 +1,4 @@
-"""Which layer gives the feature maps, and which the vectors of words?"""
+"""Which layer gives the feature maps, and which the word vectors?"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ RESIZED = (
 
 
 def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
-    """The layer itself, of that name, or the last that has all feature maps.
+    """The given layer, by name too, or the last that has all feature maps.
 
     Args:
         model: A built model; models within it are opened.
@@ -36,7 +36,7 @@ def conv_layer(model: keras.Model, layer: Any = None) -> keras.layers.Layer:
 def embedding_layer(
     model: keras.Model, layer: Any = None
 ) -> keras.layers.Layer:
-    """The layer itself, of that name, or the one embedding in the model.
+    """The given layer, by name too, or the only embedding in the model.
 
     Args:
         model: A built model; models within it are opened.
@@ -106,9 +106,9 @@ def _last_with_maps(model: keras.Model) -> keras.layers.Layer:
 
 
 def _has_way_around(layer: Any, model: Any, outside: dict[int, Any]) -> bool:
-    """Whether images reach the model's outputs by way of other layers.
+    """Whether images reach the model's outputs through other layers.
 
-    Of a model that has no graph it is not known, and nothing is said.
+    For a model without a graph this is unknown, and False.
     """
     tensors = list(getattr(model, "outputs", None) or [])
     seen = set()
@@ -134,7 +134,7 @@ def _has_way_around(layer: Any, model: Any, outside: dict[int, Any]) -> bool:
 def _leaves(
     model: Any, outside: dict[int, Any]
 ) -> Iterator[keras.layers.Layer]:
-    """Layers in order; `outside` learns what each nested model is called on."""
+    """Layers in order; `outside` records the inputs of each nested model."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             given = [node.input_tensors for node in calls_of(layer)[-1:]]
@@ -156,11 +156,11 @@ def _output(layer: Any) -> Any:
 def _is_map(tensor: Any, outside: dict[int, Any]) -> bool:
     """Whether axes 1 and 2 are still places of the image.
 
-    A kernel of four axes makes such maps. What only has four axes may be the
-    scores of an attention, (n, heads, tokens, tokens).
+    A kernel of four axes makes such maps. Any other tensor with four axes may
+    be attention scores, (n, heads, tokens, tokens).
     """
     shape = getattr(tensor, "shape", ())
-    # What is pooled to one place says nothing of where.
+    # A map pooled to one place carries no position.
     if len(shape) != 4 or tuple(shape[1:3]) == (1, 1):
         return False
     operation, call, place = made_by(tensor)

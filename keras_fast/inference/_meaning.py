@@ -1,4 +1,4 @@
-"""What do the model's outputs mean, to its end and to its loss?"""
+"""What do the model's outputs mean, judged by its end and its loss?"""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,19 @@ from keras_fast.transfer.ends import LINKS, end
 
 __all__ = ["Evidence", "Meaning", "meaning_of_tokens"]
 
-# Outputs of 16 bits may be off by this.
+# float16 outputs may be off by this.
 ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What outputs are.
+    """The meaning of outputs.
 
     Args:
-        link: `"softmax"` if a sample is of one class, `"sigmoid"` if each
-            class is there or not. None of numbers that are no probabilities.
-        logits: Whether the outputs are scores that still need it.
-        logs: Whether they are logarithms of what it made.
+        link: `"softmax"` if a sample has one class, `"sigmoid"` if each class
+            is independent. None for numbers that are not probabilities.
+        logits: Whether the link is still to be applied to the outputs.
+        logs: Whether they are logarithms of the link's results.
     """
 
     link: str | None
@@ -36,14 +36,14 @@ class Meaning:
     logs: bool = False
 
     def scores(self, outputs: np.ndarray) -> np.ndarray:
-        """Numbers whose softmax the probabilities are, for that link."""
+        """Numbers whose softmax gives the probabilities, for that link."""
         if self.logits or self.logs:
             return outputs
         with np.errstate(divide="ignore"):  # a probability of 0
             return np.log(outputs)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
-        """Of each class, (..., classes): of one output two."""
+        """Probability of each class, (..., classes): two for one output."""
         if self.link is None:
             return None
         if self.logs:
@@ -53,13 +53,13 @@ class Meaning:
         if outputs.shape[-1] == 1:
             return np.concatenate([1 - outputs, outputs], axis=-1)
         if self.link == "softmax":
-            # As the losses do with what does not sum to 1.
+            # The losses normalize outputs that don't sum to 1 as well.
             sums = outputs.sum(axis=-1, keepdims=True)
             outputs = outputs / np.where(sums > 0, sums, 1)
         return outputs
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray | None:
-        """The class of each, or which classes are there."""
+        """The class of each sample, or which classes it has."""
         shares = self.probabilities(outputs)
         if shares is None:
             return None
@@ -69,7 +69,7 @@ class Meaning:
 
 
 class Evidence:
-    """What tells the meaning of outputs: end, loss, and those seen so far."""
+    """Evidence of the outputs' meaning: end, loss, and outputs seen so far."""
 
     def __init__(self, model: keras.Model, loss: keras.losses.Loss) -> None:
         found = end(model)
@@ -84,7 +84,7 @@ class Evidence:
         self.tested: tuple[bool | None, str | None] | None = None
 
     def see(self, labels: np.ndarray, outputs: np.ndarray) -> None:
-        """One more batch."""
+        """Add one more batch."""
         axis = classes_axis(self.loss)
         if axis not in (-1, outputs.ndim - 1):
             raise ValueError(
@@ -96,7 +96,7 @@ class Evidence:
         low, high = self.range
         self.range = (finite.min(initial=low), finite.max(initial=high))
         self.sums_to_one &= _sum_to_one(outputs)
-        # Numbers above 0 are no logarithms of probabilities.
+        # Numbers above 0 can't be logarithms of probabilities.
         self.powers_sum_to_one &= _sum_to_one(np.exp(np.minimum(outputs, 1)))
         self.labels_are_flags &= bool(np.isin(labels, (0, 1)).all())
         self.size = outputs.shape[-1]
@@ -109,11 +109,11 @@ class Evidence:
         if self.logits is None:
             classes = self.sparse or self.labels_are_flags
             return self.end is None and classes
-        # Which link logits of several classes need.
+        # Logits of several classes need a link: which one?
         return self.logits and self.size > 1 and is_binary(self.loss) is None
 
     def meaning(self) -> Meaning:
-        """What they mean, by all that was seen.
+        """The meaning, judged by all evidence so far.
 
         Raises:
             ValueError: The model's end, its outputs and its loss contradict
@@ -132,7 +132,7 @@ class Evidence:
         return Meaning(link or self._link(), bool(logits), self.logs)
 
     def _is_regression(self) -> bool:
-        # To a range: boxes, or the pixels of an image.
+        # Regression to a range: boxes, or the pixels of an image.
         return not self.sparse and not self.labels_are_flags
 
     def _link(self) -> str:
@@ -161,7 +161,7 @@ class Evidence:
                 "Received: 1 output after a softmax"
             )
         name = f"log_{self.end}" if self.logs else self.end
-        # Logarithms of shares are scores that give these shares.
+        # Logarithms of probabilities are scores with these probabilities.
         scores = (
             self.logs and self.end == "softmax" and not is_binary(self.loss)
         )
@@ -184,11 +184,11 @@ class Evidence:
 
 
 def meaning_of_tokens(model: keras.Model, outputs: np.ndarray) -> Meaning:
-    """What the outputs of a language model are, compiled or not.
+    """The meaning of a language model's outputs, compiled or not.
 
     Args:
-        model: Its end and its loss are asked, as a classifier's are. Outputs
-            of a model with neither are logits, unless they are probabilities.
+        model: Its end and its loss decide, as for a classifier. Outputs of a
+            model with neither are logits, unless they are probabilities.
         outputs: Some of them, (batch, tokens).
     """
     if model.compiled and model.loss is not None:
@@ -209,12 +209,12 @@ def _sum_to_one(outputs: np.ndarray) -> bool:
 def tested(
     loss: keras.losses.Loss, shape: tuple[int, ...], sparse: bool
 ) -> tuple[bool | None, str | None]:
-    """What a loss takes, by what it makes of outputs of one sample.
+    """What a loss takes, judged by its values for outputs of one sample.
 
     Args:
         loss: A loss that does not declare it.
-        shape: Of the outputs, (1, ..., classes).
-        sparse: Whether labels are whole numbers.
+        shape: Shape of the outputs, (1, ..., classes).
+        sparse: Whether labels are integers.
 
     Returns:
         True for logits, False for probabilities, None for neither; and the
@@ -226,23 +226,23 @@ def tested(
     sides[1, ..., -1] = 1
 
     def each(outputs: np.ndarray) -> np.ndarray:
-        """The loss of a sample of the first class, and of the last."""
+        """The losses of a sample of the first class and of one of the last."""
         labels = sides.argmax(axis=-1) if sparse else sides
         pairs = zip(labels, outputs, strict=True)
         return np.array([losses(loss, *pair).mean() for pair in pairs])
 
     towards, alike = 2 * sides - 1, np.ones_like(sides)
     try:
-        # Scores have no end: the surer, the smaller the loss.
+        # Scores are unbounded: the surer they are, the smaller the loss.
         steps = [each(sure * towards) for sure in (-4, -2, 0, 2, 4)]
         gains = -np.diff(steps, axis=0)
-        # But who is sure already gains less. Logarithms of probabilities, and
-        # whatever else a loss is linear in, gain alike everywhere.
+        # But the gain shrinks with certainty. For logarithms of probabilities,
+        # or any input that a loss is linear in, it is the same everywhere.
         if (gains > 0).all() and (gains[-1] < gains[0] / 2).all():
             shifted = np.allclose(each(towards + 1), each(towards))
             exclusive = size > 1 and shifted
             return True, "softmax" if exclusive else "sigmoid"
-        # Probabilities have: what lies beyond is clipped, or NaN.
+        # Probabilities are bounded: values beyond are clipped, or NaN.
         near, sure = (each(0.5 + share * towards) for share in (0.2, 0.4))
         clipped = all(
             np.allclose(
@@ -253,6 +253,6 @@ def tested(
             for side in (towards, alike)
             for sign in (-1, 1)
         )
-    except Exception:  # of the user's own, made for other shapes
+    except Exception:  # a custom loss, made for other shapes
         return None, None
     return (False if clipped and (sure < near).all() else None), None

@@ -1,4 +1,4 @@
-"""Which token comes next? NumPy alone: the same on every backend."""
+"""Which token comes next? In NumPy: the same on every backend."""
 
 import numpy as np
 
@@ -15,10 +15,10 @@ def next_token(
 
     Args:
         scores: Logits or logarithms of probabilities, (tokens,) float64; -inf
-            for a token that must not come.
-        temperature: By which scores are divided; 0 takes the most probable.
-        top_k: How many of the most probable tokens may come; None for all.
-        random: Where chance comes from.
+            for an excluded token.
+        temperature: Scores are divided by it; 0 takes the most probable token.
+        top_k: Sample only the `top_k` most probable tokens; None for all.
+        random: The random generator.
     """
     if temperature == 0:
         return int(scores.argmax())

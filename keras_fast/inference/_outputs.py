@@ -1,4 +1,4 @@
-"""How does a model go through data that `predict()` takes?"""
+"""How does a model run over data that `predict()` accepts?"""
 
 import warnings
 from typing import Any
@@ -19,16 +19,16 @@ def outputs(
     batch_size: int | None,
     verbose: int | str = 0,
 ) -> Any:
-    """As `predict()`, but arrays do not pay for a new pipeline each time.
+    """Like `predict()`, but arrays don't need a new pipeline each time.
 
     Args:
-        model: Any; compiled or not.
-        x: Whatever `predict()` takes.
-        batch_size: The most rows in a batch of arrays; 32 if None.
+        model: Any model, compiled or not.
+        x: Inputs, as accepted by `predict()`.
+        batch_size: Maximum number of rows in a batch of arrays; 32 if None.
         verbose: As in `predict()`.
 
     Returns:
-        What `predict()` returns.
+        The same as `predict()`.
 
     Raises:
         ValueError: There is no batch.
@@ -38,7 +38,7 @@ def outputs(
     lengths = {len(leaf) for leaf in leaves} if arrays else set()
     if len(lengths) != 1 or 0 in lengths or scattered(model):
         return _by_pipeline(model, x, batch_size, verbose)
-    # All batches of one size, or the graph would be traced for the last one.
+    # All batches have one size, or the last one would be traced again.
     rows = lengths.pop()
     size = -(-rows // -(-rows // (batch_size or 32)))
     return _by_slices(model, x, rows, size, verbose)
@@ -64,19 +64,19 @@ def _by_pipeline(
     seen = _Batches()
     try:
         with warnings.catch_warnings():
-            # What Keras says at the end of data of unknown length.
+            # Keras's warning at the end of data of unknown length.
             warnings.filterwarnings("ignore", "Your input ran out of data")
             return model.predict(
                 x, batch_size=batch_size, verbose=verbose, callbacks=[seen]
             )
-    except UnboundLocalError as error:  # what Keras makes of no batch
+    except UnboundLocalError as error:  # Keras raises it without a batch
         if seen.any:
             raise
         raise no_batch(f"x={type(x).__name__}") from error
 
 
 class _Batches(keras.callbacks.Callback):
-    """Whether there were any."""
+    """Records whether there were any batches."""
 
     any = False
 

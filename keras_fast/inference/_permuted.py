@@ -28,12 +28,12 @@ def as_array(value: Any) -> np.ndarray:
 
 
 def checked_data(x: Any, y: Any) -> tuple[Data, np.ndarray]:
-    """Both as arrays of equally many rows."""
+    """Both as arrays with the same number of rows."""
     if isinstance(x, Mapping):
         data: Data = {name: as_array(value) for name, value in x.items()}
         arrays = data
     else:
-        # Several inputs, to Keras, and batches.
+        # Keras takes these as several inputs, or as batches.
         other = isinstance(x, list | tuple | keras.utils.PyDataset)
         data = np.empty(()) if other else as_array(x)
         arrays = {"x": data}
@@ -68,7 +68,7 @@ def checked_data(x: Any, y: Any) -> tuple[Data, np.ndarray]:
 
 
 def keys_of(model: keras.Model, x: Data, columns: Any) -> dict[str, Keys]:
-    """What to permute together, by the name of the column."""
+    """The arrays to permute together, by the name of the column."""
     found = {
         name: arrays
         for layer in layers_of(model)
@@ -85,7 +85,7 @@ def keys_of(model: keras.Model, x: Data, columns: Any) -> dict[str, Keys]:
 
 
 def _check_inputs(model: keras.Model, x: Data) -> None:
-    """Keras puts an array too many in the place of the next one."""
+    """Refuse a surplus array: Keras would use it as the next input."""
     inputs = getattr(model, "input", None)
     if isinstance(x, dict) and isinstance(inputs, dict):
         others = [name for name in x if name not in inputs]
@@ -101,8 +101,8 @@ def permuted(
 ) -> Iterator[Data]:
     """Batches in which these columns have the rows of `order`.
 
-    All are of one size, so that one trace serves them: the last repeats the
-    last row.
+    All have one size, so that one trace serves them: the last batch repeats
+    the last row.
     """
     rows = len(order)
     size = -(-rows // -(-rows // batch_size))
@@ -121,7 +121,7 @@ def permuted(
 
 
 def _encoded(layer: TableLayer, x: Data) -> dict[str, Keys]:
-    """The arrays of each column of an encoder."""
+    """The arrays of each column of an encoder's table."""
     columns = TableEncoder.from_config(layer.encoder).columns
     given = x if isinstance(x, dict) else {}
     for name, arrays in columns.items():

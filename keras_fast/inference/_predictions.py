@@ -1,4 +1,4 @@
-"""What does the model say of each batch, beside what is true?"""
+"""What does the model predict for each batch, next to the truth?"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,10 +24,9 @@ def predictions(
     steps: int | None = None,
     verbose: int | str = 0,
 ) -> Iterator[tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Inputs, labels, outputs and their mask, of one pass over the data.
+    """Inputs, labels, outputs and their mask, from one pass over the data.
 
-    So they belong together also where the data is shuffled or augmented anew
-    at each pass.
+    So they match even if the data is shuffled or augmented anew at each pass.
     """
     predict = predictor(model)
     for inputs, labels in batches(
@@ -56,7 +55,7 @@ def predictor(
 
 
 def _may_mask(model: keras.Model) -> bool:
-    """Whether a layer may make masks; Keras's others only hand them on."""
+    """Whether a layer may make masks; other Keras layers only pass them on."""
     return any(
         isinstance(layer, keras.layers.Masking)
         or getattr(layer, "mask_zero", False)

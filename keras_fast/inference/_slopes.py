@@ -1,4 +1,4 @@
-"""How does a class's score change with what a layer gives?"""
+"""How does a class's score change with a layer's outputs?"""
 
 from typing import Any
 
@@ -14,24 +14,24 @@ from keras_fast.transfer.ends import End
 __all__ = ["check_slopes", "choose", "outputs_with", "slopes", "wanted_classes"]
 
 ops = keras.ops
-# Gradients of 16 bits are smaller than the numbers they have are exact for.
+# float16 gradients underflow; scale the score, as loss scaling does.
 SCALE = 256.0
 
 
 def slopes(
     model: keras.Model, layer: Any, inputs: Any, values: Any, signs: np.ndarray
 ) -> Any:
-    """The gradient of each sample's score by what the layer gives for it.
+    """The gradient of each sample's score with respect to a layer's outputs.
 
     Args:
-        model: Whose scores.
-        layer: It is called once.
-        inputs: One batch of what the model takes.
-        values: What the layer gives for them.
-        signs: Of which outputs the score is the sum, (n, classes).
+        model: The model that gives the scores.
+        layer: The layer; it is called once.
+        inputs: One batch of the model's inputs.
+        values: The layer's outputs for them.
+        signs: Coefficients of the outputs in the score, (n, classes).
 
     Returns:
-        Of the shape of `values`, float32.
+        The gradient, in the shape of `values`, float32.
     """
     factors = ops.convert_to_tensor(signs * SCALE, "float32")
 
@@ -45,7 +45,7 @@ def slopes(
 
 
 def check_slopes(found: np.ndarray, outputs: np.ndarray) -> None:
-    """Of a model whose end is not known, and may be a sure softmax."""
+    """Refuse a model of unknown end if it may be a sure softmax."""
     flat = ~found.reshape(len(found), -1).any(axis=1)
     share = np.isclose(outputs.sum(axis=-1), 1, atol=1e-3)
     if outputs.shape[-1] == 1:
@@ -84,9 +84,9 @@ def choose(
     outputs: np.ndarray,
     wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each sample, and which scores speak for it, (n, classes).
+    """The class of each sample, and the scores that support it, (n, classes).
 
-    One score speaks for class 1, and against class 0.
+    A single score supports class 1, and its negative class 0.
     """
     size = outputs.shape[-1]
     number = max(size, 2)
@@ -110,7 +110,7 @@ def choose(
 def _predicted(
     model: keras.Model, end: End | None, outputs: np.ndarray
 ) -> np.ndarray:
-    """Which of two classes one output means."""
+    """The class of two that a single output predicts."""
     meaning = Meaning("sigmoid", logits=True)
     if end is None and model.compiled:
         seen = Evidence(model, compiled_loss(model))
@@ -130,14 +130,14 @@ def _predicted(
 def outputs_with(
     model: keras.Model, layer: keras.layers.Layer, inputs: Any
 ) -> tuple[Any, list[Any]]:
-    """What the model gives, and what the layer gives at each of its calls."""
+    """The model's outputs, and the layer's outputs at each of its calls."""
     with recorded(layer) as seen:
         outputs = _call(model, inputs)
     return outputs, seen
 
 
 def _call(model: keras.Model, inputs: Any) -> Any:
-    # What a layer assigns to its variables stays in the scope.
+    # Values that a layer assigns to its variables stay in the scope.
     with keras.StatelessScope():
         outputs = model(inputs, training=False)
     if len(getattr(outputs, "shape", ())) != 2:

@@ -1,4 +1,4 @@
-"""Where in an image is what the model sees?"""
+"""Where in an image does the model see its class?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class GradCAM:
     """Where in each image a class is seen.
 
     Args:
-        heatmaps: From 0 to 1, (n, height, width) float32. The largest of
-            each image is 1, unless nothing speaks for the class.
+        heatmaps: From 0 to 1, (n, height, width) float32. The largest value
+            of each image is 1, unless no place supports the class.
         images: The images, (n, height, width, channels).
-        classes: The class that was looked for in each, (n,) int64.
+        classes: The class shown for each image, (n,) int64.
 
     Examples:
         >>> from keras_fast.inference import GradCAM
@@ -64,40 +64,40 @@ def grad_cam(
     """Show where in each image the model sees a class.
 
     Each feature map of a layer is weighted with the mean gradient of the
-    class's score by that map; where their sum is above 0 is what speaks for
-    the class. The score is taken before a softmax or sigmoid that ends a
-    functional or Sequential model, however it is written. Of a model with one
-    output for two classes, what speaks for class 0 speaks against class 1.
+    class's score with respect to that map; places where their sum is above 0
+    support the class. The score is taken before a softmax or sigmoid at the
+    end of a functional or Sequential model, however it is written. With one
+    output for two classes, evidence for class 0 is evidence against class 1.
 
-    Small images give few fields of heat: at 96 pixels the maps of most
-    networks are 3 x 3. A model that takes images of any size is given them
-    enlarged, so that its maps are at least 7 x 7; the class is the one that it
-    predicts for the images as they are.
+    Small images give coarse heatmaps: at 96 pixels the maps of most networks
+    are 3 x 3. If a model takes images of any size, they are enlarged so that
+    its maps are at least 7 x 7; the class is the prediction for the original
+    images.
 
     Args:
         model: A model from images to one number for each class, compiled
             or not. Nothing in it changes.
-        images: Images as the model takes them, (n, height, width,
-            channels). For a model with several inputs all of them, as
-            `predict()` takes them; one has four axes, and the others are
-            handed on.
-        layer: Whose feature maps, or its name, in nested models too. None is
-            the last convolution, or what keeps its places behind it, through
-            which all that the outputs know of the image goes. Of a
-            transformer that is at most what makes its patches: put a
-            `keras.layers.Reshape` to (height, width, channels) behind a
+        images: Images as the model takes them, (n, height, width, channels).
+            For a model with several inputs all of them, as accepted by
+            `predict()`; one has four axes, and the others are passed on
+            unchanged.
+        layer: The layer whose feature maps to use, or its name, in nested
+            models too. None takes the last convolution, or a later layer that
+            keeps its positions, if all that the outputs know of the image goes
+            through it. In a transformer that is at most the patch embedding:
+            put a `keras.layers.Reshape` to (height, width, channels) after a
             block, and pass that.
         class_index: The class to look for: one for all images, or (n,).
-            None is the class predicted for each.
+            None takes the predicted class of each image.
 
     Returns:
         A `GradCAM`.
 
     Raises:
         ValueError: There is no such layer, or it has no feature maps; an
-            argument is out of its range; the class that one output predicts
-            is not known; several networks lead to the outputs, and `layer`
-            is None; or a model whose end is not known is so sure that its
+            argument is out of range; the class that one output predicts is
+            not known; several networks lead to the outputs, and `layer` is
+            None; or a model whose end is not known is so sure that its
             gradient is 0.
 
     Examples:
@@ -139,7 +139,7 @@ def grad_cam(
 
 
 def _inputs(images: Any) -> tuple[Any, int]:
-    """Arrays as the model takes them, and which of them are images."""
+    """The model's inputs as arrays, and the position of the images in them."""
     several = isinstance(images, list | tuple) and any(
         np.ndim(part) != 3 for part in images
     )

@@ -1,4 +1,4 @@
-"""What has a model learned of each word of a column?"""
+"""What has a model learned about each word of a column?"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ Word = str | bool | int | float
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ColumnEmbedding:
-    """What a model has learned of the words of a column.
+    """The embedding that a model has learned for a column.
 
     Args:
         name: Name of the column, or of a part of a date.
         words: The words, in the order of their codes.
         vectors: A vector for each word, (words, size) float32.
-        biases: A bias for each word, (words,) float32: what it adds to every
-            prediction, before the model brings it into a range. None where
+        biases: A bias for each word, (words,) float32: the amount it adds to
+            every prediction, before the model scales it to a range. None if
             the model has none.
         counts: How often each word occurred in the training data, (words,)
             int64.
@@ -63,7 +63,7 @@ class ColumnEmbedding:
         )
 
     def lowest(self, n: int = 10) -> list[tuple[Word, float]]:
-        """The `n` words of the lowest bias with it, the lowest first.
+        """The `n` words with the lowest bias, lowest first.
 
         Raises:
             ValueError: The model has no biases.
@@ -71,7 +71,7 @@ class ColumnEmbedding:
         return self._by_bias(n, 1)
 
     def highest(self, n: int = 10) -> list[tuple[Word, float]]:
-        """The `n` words of the highest bias with it, the highest first.
+        """The `n` words with the highest bias, highest first.
 
         Raises:
             ValueError: The model has no biases.
@@ -81,7 +81,7 @@ class ColumnEmbedding:
     def most_frequent(self, n: int) -> "ColumnEmbedding":
         """The `n` words that occurred most often, the most frequent first.
 
-        Of a word that hardly occurred not much was learned.
+        A model learns little about a word that hardly occurs.
         """
         kept = np.argsort(-self.counts, kind="stable")[: whole("n", n)]
         return dataclasses.replace(
@@ -95,12 +95,12 @@ class ColumnEmbedding:
     def principal_axes(self, num_axes: int = 2) -> np.ndarray:
         """Where each word lies along the principal axes of the vectors.
 
-        The axes are those along which the vectors differ most, as of a
+        The axes are those along which the vectors differ most, as in a
         principal component analysis. The largest entry of each is positive.
-        Along axes that the vectors do not have, all are at 0.
+        If the vectors have fewer axes, the remaining coordinates are 0.
 
         Args:
-            num_axes: How many axes, the most important first.
+            num_axes: Number of axes, the most important first.
 
         Returns:
             (words, num_axes) float64.
@@ -111,7 +111,7 @@ class ColumnEmbedding:
         """Draw the words along two principal axes; return matplotlib's `Axes`.
 
         Up to 40 words are written beside their dots, the most frequent ones
-        that have room. `embedding.most_frequent(n).plot()` draws fewer.
+        that fit. `embedding.most_frequent(n).plot()` draws fewer.
 
         Args:
             ax: Axes to draw on; new ones if None.
@@ -141,27 +141,30 @@ class ColumnEmbedding:
 
 
 def embeddings(model: keras.Model) -> dict[str, ColumnEmbedding]:
-    """Read off a model what it has learned of each word of each column.
+    """Return what a model has learned about each word of each column.
 
-    Words whose vectors are close have a like effect on predictions. A
-    `collaborative_filter` has biases too: a film of a high bias is rated well
-    by those who like such films, and by the others.
+    Words with similar vectors have similar effects on predictions. A
+    `collaborative_filter` has biases too: a film with a high bias gets high
+    ratings, both from those who like such films and from the others.
 
-    Code 0 is left out: it has no word, but stands for all that is missing,
-    unseen or rare. In a `tabular_model`, its vector is row 0 of
+    Code 0 is left out: it has no word, but stands for all missing, unseen or
+    rare values. In a `tabular_model`, its vector is row 0 of
     `model.get_layer("table").embeddings[name].embeddings`.
 
     Args:
         model: A model of `tabular_model` or `collaborative_filter`, or one
-            around it; trained, or loaded from a file. Nothing in it changes.
+            that contains it; trained, or loaded from a file. Nothing in it
+            changes.
 
     Returns:
-        A `ColumnEmbedding` by the name of each categorical column. Of a date
-        there is one for each part that is a category, such as `sold_month`.
+        A dict from the name of each categorical column to its
+        `ColumnEmbedding`. A date has one for each part that is a category,
+        such as `sold_month`.
 
     Raises:
-        TypeError: `model` is no model.
-        ValueError: It has no categorical columns of an encoder, or is made of
+        TypeError: `model` is not a model.
+        ValueError: It has no categorical columns of an encoder, or consists
+            of several such models.
             several such models.
 
     Examples:
@@ -203,19 +206,19 @@ def embeddings(model: keras.Model) -> dict[str, ColumnEmbedding]:
 
 
 def _rows(embedding: keras.layers.Embedding) -> np.ndarray:
-    """What each word has; row 0 belongs to none."""
+    """The row of each word; row 0 belongs to none."""
     values: Any = keras.ops.convert_to_numpy(table_of(embedding))
     return np.array(values[1:], np.float32)
 
 
 def _principal(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates, (words, num), and the share of the variance of each axis."""
+    """Coordinates, (words, num), and each axis's share of the variance."""
     centred = vectors.astype(float) - vectors.mean(axis=0, dtype=float)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    # The rest is rounding.
+    # Smaller values are rounding errors.
     least = sizes.max(initial=0) * max(vectors.shape) * np.finfo(float).eps
     axes, sizes = axes[sizes > least], sizes[sizes > least]
-    # SVD leaves the sign open.
+    # SVD does not determine the sign.
     largest = np.abs(axes).argmax(axis=1, keepdims=True)
     axes *= np.sign(np.take_along_axis(axes, largest, axis=1))
     there = min(num, len(axes))

@@ -1,4 +1,4 @@
-"""Which classes does the model take for which?"""
+"""Which classes does the model confuse?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class ConfusionMatrix:
 
     @property
     def accuracy(self) -> float:
-        """The share on the diagonal, NaN of nothing."""
+        """The share on the diagonal, NaN without samples."""
         total = self.matrix.sum()
         return float(self.matrix.trace() / total) if total else float("nan")
 
@@ -58,8 +58,8 @@ class ConfusionMatrix:
         """Draw it and return the matplotlib `Axes`.
 
         Args:
-            normalize: Whether to draw shares of each true class instead of
-                counts.
+            normalize: Whether to draw the share of each true class instead of
+                the count.
             ax: Axes to draw on; new ones if None.
         """
         return plot_matrix(self.matrix, self.class_names, normalize, ax)
@@ -75,19 +75,19 @@ def confusion_matrix(
     steps: int | None = None,
     verbose: int | str = 0,
 ) -> ConfusionMatrix:
-    """Count what the model predicts for the samples of each class.
+    """Count the predictions for the samples of each class.
 
-    Labels and outputs come from one pass over the data, so they belong
-    together also where it is shuffled. Of a segmentation each pixel counts,
-    but for places that the model masks or the loss ignores.
+    Labels and outputs come from one pass over the data, so they match even if
+    the data is shuffled. In segmentation each pixel counts, except places that
+    the model masks or the loss ignores.
     Weights do not count.
 
     Args:
         model: A compiled classifier with one output: one number for each
             class, or one for two classes. Nothing in it changes.
-        x: Data, whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Labels, whole numbers or one-hot, as in `fit()`.
-        class_names: Names of the classes; `x.class_names` if there are such.
+        class_names: Names of the classes; by default `x.class_names`, if any.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
@@ -96,10 +96,10 @@ def confusion_matrix(
         A `ConfusionMatrix`.
 
     Raises:
-        ValueError: The model is not compiled or no classifier, its loss takes
-            its one output for something else, as a logit for a probability; a
-            label is no class, or there are no labels, no data, or no end to
-            it.
+        ValueError: The model is not compiled or not a classifier, its loss
+            interprets its one output differently, such as a logit as a
+            probability; a label is not a class, or there are no labels, no
+            data, or the data never ends.
 
     Examples:
         >>> classifier = keras.Sequential(
@@ -144,15 +144,15 @@ def confusion_matrix(
 def most_confused(
     result: ConfusionMatrix | ArrayLike, min_count: int = 1
 ) -> list[tuple[Any, Any, int]]:
-    """The pairs of classes that are taken for each other, most often first.
+    """The pairs of classes that are confused, most frequent first.
 
     Args:
         result: A `ConfusionMatrix`, or its counts alone.
-        min_count: Leave out what happened less often.
+        min_count: Leave out pairs that are confused less often.
 
     Returns:
         True class, predicted class and count, for each pair of different
-        ones. Classes are names if the result has them, else numbers.
+        classes. They are names if the result has names, else numbers.
 
     Examples:
         >>> counts = [[8, 2, 0], [1, 9, 0], [4, 0, 5]]

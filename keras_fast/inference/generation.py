@@ -17,7 +17,7 @@ from keras_fast.inference._next_token import next_token
 
 __all__ = ["TextGenerator"]
 
-# As long as the windows that fastai trains with.
+# As long as fastai's training windows.
 LENGTH = 72
 
 
@@ -26,8 +26,8 @@ class TextGenerator:
 
     It works with any model that maps ids to logits or probabilities of the next
     token. Which of the two they are is inferred from the model's end and its
-    loss, as in `top_losses`; if neither tells, anything but probabilities is
-    taken for logits.
+    loss, as in `top_losses`; if neither tells, outputs that are not
+    probabilities are taken as logits.
 
     The model is compiled once for each number of prompts, so keep the
     generator. It always uses the model's current weights: one made before
@@ -45,7 +45,7 @@ class TextGenerator:
         stop: The id after which a text ends, or None.
         exclude: Ids that are never sampled, such as those of padding and of
             unknown words.
-        length: How many tokens the model sees, the last ones. If None, the
+        length: How many of the last tokens the model sees. If None, the
             length of the model's input if that is fixed, otherwise 72.
 
     Raises:
@@ -139,7 +139,7 @@ class TextGenerator:
         return [np.array(text, "int32") for text in texts]
 
     def _outputs(self, inputs: tuple[Any, Any]) -> Any:
-        """What the model gives at these places of all windows, end to end."""
+        """The model's outputs at these places of all windows, concatenated."""
         windows, places = inputs
         outputs = self.model(windows, training=False)
         forget_losses(self.model)
@@ -155,8 +155,8 @@ class TextGenerator:
         return ops.cast(found, "float32")
 
     def _next_outputs(self, texts: list[list[int]]) -> np.ndarray:
-        """Of the next token of each text, (texts, num_tokens)."""
-        # On the right, where what doesn't look ahead doesn't see it.
+        """Outputs for the next token of each text, (texts, num_tokens)."""
+        # Padded on the right: a model that doesn't look ahead won't see it.
         windows = np.zeros((len(texts), self.length), "int32")
         for window, text in zip(windows, texts, strict=True):
             seen = text[-self.length :]

@@ -24,7 +24,7 @@ from keras_fast.plots.table import as_html
 
 __all__ = ["FeatureImportance", "feature_importance"]
 
-# Outputs and mask to a number.
+# A function of outputs and mask that returns a number.
 Score = Callable[[np.ndarray, np.ndarray | None], float]
 
 
@@ -38,9 +38,9 @@ class FeatureImportance:
             the mean over the repeats, (columns,) float64. Around 0 for a
             column that the model does not use, or that does not help.
         spread: Standard deviation over the repeats, (columns,) float64.
-        baseline: The metric of the data as they are.
+        baseline: The metric on the unpermuted data.
         metric: Name of the metric.
-        larger_is_better: Whether the metric gets worse as it falls.
+        larger_is_better: Whether larger values of the metric are better.
 
     Examples:
         >>> from keras_fast.inference import FeatureImportance
@@ -85,7 +85,7 @@ class FeatureImportance:
     def plot(self, ax: Any = None) -> Any:
         """Draw a bar for each column and return the matplotlib `Axes`.
 
-        The most important column is at the top; a line shows the spread. Of
+        The most important column is at the top; a line shows the spread. With
         more than 30 columns, the 30 most important ones are drawn.
 
         Args:
@@ -116,15 +116,15 @@ def feature_importance(
 ) -> FeatureImportance:
     """Measure how much worse predictions get when a column is permuted.
 
-    A permuted column has its values, but each in the wrong row: it says no
-    more about the label. The more the metric suffers, the more the model
-    relies on the column. Measure it on data that the model was not trained
-    on. Of columns that say the same, each looks unimportant, for the other is
-    still there: permute them together with `columns`.
+    A permuted column keeps its values, but each in the wrong row: it no longer
+    carries information about the label. The more the metric suffers, the more
+    the model relies on the column. Measure it on data that the model was not
+    trained on. Of two redundant columns, each looks unimportant, because the
+    other is still there: permute them together with `columns`.
 
-    Where a model was built on a `TableEncoder`, what was one column of the
-    table is permuted together: a number and the flag of its missing values,
-    all the parts of a date.
+    If the model was built on a `TableEncoder`, all arrays of a table column
+    are permuted together: a number and the flag of its missing values, or all
+    parts of a date.
 
     Args:
         model: A model with one output; compiled, unless `metric` is passed.
@@ -133,19 +133,19 @@ def feature_importance(
             or one array (rows, columns).
         y: Labels, (rows, ...).
         metric: A Keras metric, or a function of labels and predictions, both
-            arrays of all rows, that returns a number. Predictions are in the
-            shape of the labels if they are as many numbers. None is the loss
-            that the model is compiled with.
-        larger_is_better: Whether a larger metric is better. None is what a
-            metric of Keras declares, and False of the loss and of functions.
-        columns: What to permute together, by the name to show: names of
-            inputs, or of an array the numbers of its columns. Others are not
-            permuted. None is every column of the encoder's table and every
-            other input, or every column of the array.
-        num_repeats: How often each column is permuted. All columns are
-            permuted in the same ways.
-        batch_size: The most rows in a batch.
-        seed: What the permutations are drawn from; None for new ones at each
+            arrays of all rows, that returns a number. Predictions have the
+            shape of the labels if they are as many numbers. None takes the
+            loss that the model is compiled with.
+        larger_is_better: Whether a larger metric is better. None takes what a
+            Keras metric declares, and False for the loss and for functions.
+        columns: Groups to permute together, by the name to show: names of
+            inputs, or column numbers of an array. Others are not permuted.
+            None takes every column of the encoder's table and every other
+            input, or every column of the array.
+        num_repeats: How often each column is permuted. The permutations are
+            the same for all columns.
+        batch_size: Maximum number of rows in a batch.
+        seed: Seed of the permutations; None for new ones at each call.
             call.
 
     Returns:
@@ -153,10 +153,10 @@ def feature_importance(
 
     Raises:
         TypeError: `x` is neither a dict nor an array of two axes, there are no
-            labels, or an argument is not of its kind.
+            labels, or an argument has the wrong type.
         ValueError: The model is not compiled and there is no metric; there is
-            no column or no row; an array is none of the inputs; lengths
-            differ; `columns` names what is not there; an argument is out of
+            no column or no row; an array is not an input of the model; lengths
+            differ; `columns` names a missing input; an argument is out of
             range; or the metric is not finite.
 
     Examples:
@@ -208,7 +208,7 @@ def feature_importance(
 def _joined(
     batches: Iterable[tuple[np.ndarray, np.ndarray | None]], rows: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Outputs and mask of all rows, without what fills up the last batch."""
+    """Outputs and mask of all rows, without the padding of the last batch."""
     outputs, masks = zip(*batches, strict=True)
     mask = None if masks[0] is None else np.concatenate(masks)[:rows]
     return np.concatenate(outputs)[:rows], mask
@@ -217,7 +217,7 @@ def _joined(
 def _scored(
     model: keras.Model, metric: Any, y: np.ndarray
 ) -> tuple[Score, str]:
-    """What measures outputs, and its name."""
+    """A function that scores outputs, and its name."""
     if metric is None:
         loss = compiled_loss(model)
         return lambda outputs, mask: _number(
@@ -233,7 +233,7 @@ def _scored(
 
     def score(outputs: np.ndarray, mask: np.ndarray | None) -> float:
         if outputs.size == y.size:
-            # Or (rows,) - (rows, 1) would be (rows, rows).
+            # Otherwise (rows,) - (rows, 1) would be (rows, rows).
             outputs = outputs.reshape(y.shape)
         if keeps_state:
             metric.reset_state()
@@ -258,7 +258,7 @@ def _number(value: Any) -> float:
 
 @contextlib.contextmanager
 def _as_it_was(metric: Any) -> Iterator[None]:
-    """Put back the state of a Keras metric."""
+    """Restore the state of a Keras metric."""
     is_metric = isinstance(metric, keras.metrics.Metric)
     variables = metric.variables if is_metric else []
     before = [(variable, np.array(variable.numpy())) for variable in variables]

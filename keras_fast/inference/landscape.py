@@ -1,4 +1,4 @@
-"""How does the loss look around the weights that training has found?"""
+"""What does the loss look like around the trained weights?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +26,8 @@ class LossLandscape:
     Args:
         losses: (points, points) float64: a row for each step along the first
             direction, a column for each along the second.
-        steps: How far each is from the weights, (points,); 1 changes each
-            filter by as much as it is long.
+        steps: The distance of each from the weights, (points,); 1 changes each
+            filter by its own norm.
 
     Examples:
         >>> from keras_fast.inference import LossLandscape
@@ -80,37 +80,37 @@ def loss_landscape(
 ) -> LossLandscape:
     """Compute the loss on a plane through the weights of a model.
 
-    Two random directions span the plane. In each, every filter is as long as
-    the filter of the model, so that landscapes of different networks can be
-    compared; biases and the parameters of normalization stay where they are.
-    The loss is that of `evaluate()`: without dropout, with the penalties of the
-    layers, and with statistics of batch normalization as they are. It is what
-    the model's `compute_loss()` gives; a custom `test_step()` is not used.
+    Two random directions span the plane. In each, every filter has the norm of
+    the model's filter, so landscapes of different networks can be compared;
+    biases and the parameters of normalization layers stay as they are. The
+    loss is that of `evaluate()`: without dropout, with the penalties of the
+    layers, and with unchanged batch normalization statistics. It comes from
+    the model's `compute_loss()`; a custom `test_step()` is not used.
 
-    Two directions out of millions show little. A smooth landscape says nothing
-    of how well a network generalizes.
+    Two directions out of millions show little. A smooth landscape does not
+    show how well a network generalizes.
 
-    The weights are not touched: the model computes with others.
+    The weights are not touched: the model computes with other values.
 
     Args:
         model: A compiled, built model. Nothing in it changes.
-        x: Data, whatever `fit()` takes. All of it counts at each point, so a
+        x: Data, as accepted by `fit()`. All of it is used at each point, so a
             few hundred samples are enough.
         y: Labels, as in `fit()`.
         points: Points in each direction, an odd number: the one in the middle
             is the model itself.
-        span: How far to go in each direction; 1 is as long as the weights.
+        span: How far to go in each direction; 1 is the norm of the weights.
         sample_weight: As in `evaluate()`.
-        batch_size: Of arrays; 256 if None.
-        seed: Draws the directions.
+        batch_size: Batch size for arrays; 256 if None.
+        seed: Seed of the directions.
         verbose: `"auto"` or 1 shows a progress bar.
 
     Returns:
         A `LossLandscape`.
 
     Raises:
-        ValueError: The model is not compiled or not built, has no kernel that
-            trains, or `points` is not odd.
+        ValueError: The model is not compiled or not built, has no trainable
+            kernel, or `points` is not odd.
 
     Examples:
         >>> result = keras_fast.inference.loss_landscape(model, x, y, points=3)
@@ -159,7 +159,7 @@ def _directions(
         if values.ndim < 2:
             continue
         drawn = rng.standard_normal((2, *values.shape), "float32")
-        filters = tuple(range(1, values.ndim))  # but for the last axis
+        filters = tuple(range(1, values.ndim))  # all but the last axis
         lengths = np.sqrt((drawn**2).sum(axis=filters, keepdims=True))
         own = np.sqrt((values**2).sum(axis=tuple(range(values.ndim - 1))))
         found.append((variable, drawn / lengths * own))

@@ -29,16 +29,16 @@ class TopLosses:
         inputs: Their inputs, arrays (k, ...) in the structure of the data.
             Texts of several widths are padded on the right.
         labels: Their labels as the data has them, (k, ...).
-        outputs: What the model gave, (k, ...) float64.
-        probabilities: Of each class, (k, ..., classes) float64; two columns
-            where the model has one output for two classes. Logits have been
-            through the softmax or sigmoid that the loss implies. None where
-            the model is no classifier.
-        predicted: The most probable class, (k, ...) int64; where each class
-            counts by itself, as with several sigmoids, whether it is there,
-            (k, classes) bool. None where the model is no classifier.
+        outputs: The model's outputs, (k, ...) float64.
+        probabilities: Probability of each class, (k, ..., classes) float64;
+            two columns if the model has one output for two classes. Logits
+            have passed through the softmax or sigmoid that the loss implies.
+            None if the model is not a classifier.
+        predicted: The most probable class, (k, ...) int64; for independent
+            classes, as with several sigmoids, whether each is present,
+            (k, classes) bool. None if the model is not a classifier.
         class_names: Names of the classes, or None.
-        texts: Their texts, k strings; None where there are none.
+        texts: Their texts, k strings; None if there are none.
 
     Examples:
         >>> worst = keras_fast.inference.top_losses(model, x, y, k=3)
@@ -116,27 +116,26 @@ def top_losses(
     steps: int | None = None,
     verbose: int | str = 0,
 ) -> TopLosses:
-    """Find the samples of the largest loss, and what the model says of them.
+    """Find the samples with the largest losses, and the model's outputs.
 
-    The loss is the one that the model is compiled with, of each sample by
+    The loss is the one that the model is compiled with, for each sample by
     itself: the mean over the places that count, without those that the model
     masks or the loss ignores. Neither weights nor penalties of layers count.
-    Inputs, labels and
-    outputs come from one pass over the data, so they belong together also
-    where it is shuffled or augmented. No more than `k` samples and one batch
-    are held.
+    Inputs, labels and outputs come from one pass over the data, so they match
+    even if the data is shuffled or augmented. No more than `k` samples and one
+    batch are kept in memory.
 
     Args:
         model: A compiled model with one output. Nothing in it changes.
-        x: Data, whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Labels, as in `fit()`.
         k: How many samples; all if there are fewer.
-        largest: Whether to find the largest losses or the smallest. NaN is
-            larger than any. Of equal losses the first comes first.
-        class_names: Names of the classes, for the plot; `x.class_names` if
-            there are such.
-        decode: For texts, a function from the ids of one to a string, such as
-            that of your tokenizer. Padding at the end is left out. The plot
+        largest: Whether to find the largest losses or the smallest. NaN counts
+            as the largest. Of equal losses the first comes first.
+        class_names: Names of the classes, for the plot; by default
+            `x.class_names`, if any.
+        decode: For texts, a function from the ids of a text to a string, such
+            as that of your tokenizer. Padding at the end is left out. The plot
             then shows the texts.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
@@ -147,8 +146,9 @@ def top_losses(
 
     Raises:
         ValueError: The model is not compiled, has several outputs or losses,
-            or outputs that its loss takes for something else, as logits for
-            probabilities; or there are no labels, no data, or no end to it.
+            or its loss misinterprets its outputs, such as logits as
+            probabilities; or there are no labels, no data, or the data never
+            ends.
 
     Examples:
         >>> worst = keras_fast.inference.top_losses(model, x, y, k=3)
@@ -171,7 +171,7 @@ def top_losses(
         known.see(labels, outputs)
         losses = sample_losses(loss, labels, outputs, mask)
         batch = (inputs, labels, outputs)
-        sizes = np.nan_to_num(losses, nan=np.inf)  # which makes inf finite
+        sizes = np.nan_to_num(losses, nan=np.inf)  # makes inf finite
         places = -sizes if largest else sizes
         for i in np.argsort(places, kind="stable")[:k]:
             arrays = keras.tree.map_structure(lambda a, i=i: a[i].copy(), batch)
@@ -212,7 +212,7 @@ def _pad_of(x: Any) -> int:
 
 
 def _stacked(values: Sequence[np.ndarray], pad: int) -> np.ndarray:
-    """One array; texts of batches of several widths are as wide as any."""
+    """One array; texts of several widths are padded to the widest."""
     widths = {value.shape for value in values}
     if len(widths) > 1 and all(value.ndim == 1 for value in values):
         [widest] = max(widths)

@@ -1,4 +1,4 @@
-"""What does the model make of some images, beside what is true?"""
+"""What does the model predict for some images, next to the truth?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,22 +26,22 @@ def show_results(
     class_names: Sequence[str] | None = None,
     batch_size: int | None = None,
 ) -> np.ndarray:
-    """Draw the first images of the data with what the model says of them.
+    """Draw the first images of the data with the model's predictions.
 
-    What is drawn depends on the targets, which are told apart as by
-    `data.show_batch`. Classes, several labels and numbers stand above each
-    image, the predicted above the actual. Masks and points are drawn over the
-    image, once as they are and once as predicted. Images stand beside the
-    input: target and output.
+    The drawing depends on the type of the targets, which is inferred as in
+    `data.show_batch`. Classes, several labels and numbers are written above
+    each image, the prediction above the actual value. Masks and points are
+    drawn over the image, once as they are and once as predicted. Images are
+    drawn beside the input: target and output.
 
     Args:
         model: A compiled model with one output. Nothing in it changes.
-        x: Data, whatever `fit()` takes; among several inputs one has to be
-            images.
+        x: Data, as accepted by `fit()`; if there are several inputs, one must
+            be images.
         y: Labels, as in `fit()`.
         n: How many; all if there are fewer.
-        class_names: Names of the classes; `x.class_names` if there are such.
-        batch_size: Of arrays; `n` if None.
+        class_names: Names of the classes; by default `x.class_names`, if any.
+        batch_size: Batch size for arrays; `n` if None.
 
     Returns:
         The matplotlib `Axes`: (n,) for classes and numbers, (n, 2) for masks

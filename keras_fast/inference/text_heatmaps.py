@@ -1,4 +1,4 @@
-"""Which words of a text speak for the class?"""
+"""Which words of a text support the class?"""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -31,14 +31,14 @@ Tokens = Sequence[str] | Mapping[int, str] | Callable[[int], str]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TextHeatmap:
-    """How much each token of some texts speaks for a class.
+    """How strongly each token of some texts supports a class.
 
     Args:
-        scores: Of each token, (n, length) float32; below 0 it speaks against
-            the class.
+        scores: Score of each token, (n, length) float32; negative scores are
+            evidence against the class.
         ids: The ids of the tokens, (n, length).
         tokens: The tokens of each text, as long as `ids`; "" at padding.
-        classes: The class that was looked for in each, (n,) int64.
+        classes: The class shown for each text, (n,) int64.
 
     Examples:
         >>> from keras_fast.inference import TextHeatmap
@@ -66,7 +66,7 @@ class TextHeatmap:
         return self.html()
 
     def html(self, class_names: Sequence[str] | None = None) -> str:
-        """The texts as HTML; notebooks show it by themselves."""
+        """The texts as HTML; notebooks display it automatically."""
         return texts_as_html(*self._shown(class_names))
 
     def plot(self, class_names: Sequence[str] | None = None) -> Any:
@@ -91,7 +91,7 @@ def text_heatmap(
     layer: str | keras.layers.Layer | None = None,
     pad: int = 0,
 ) -> TextHeatmap:
-    """Show which words of a text speak for a class, and which against it.
+    """Show which words of a text are evidence for or against a class.
 
     The score of a token is the gradient of the class's score with respect to
     the token's vector, multiplied by that vector. If the model is linear in its
@@ -99,19 +99,18 @@ def text_heatmap(
     For other models they are a linear approximation around the text as it is.
     As in `grad_cam`, the class's score is taken before a softmax or sigmoid
     that ends a functional or Sequential model. With one output for two classes,
-    what speaks for class 0 speaks against class 1.
+    evidence for class 0 is evidence against class 1.
 
     Args:
         model: A text classifier, compiled or not, such as one made by
             `keras_fast.models.text_classifier`. Nothing in it changes.
         ids: The texts: an array of ids (n, length) as the model takes it, or a
             list of lists of ids, which are padded on the right. For models
-            with several inputs a dict of arrays, of which `token_ids` are the
-            ids.
+            with several inputs a dict of arrays, with the ids in `token_ids`.
         tokens: The token of each id: a list, such as a vocabulary, a dict, or a
             function from an id to a string. None shows the ids.
-        class_index: The class to look for: one for all texts, or (n,). None is
-            the class predicted for each.
+        class_index: The class to look for: one for all texts, or (n,). None
+            takes the predicted class of each.
         layer: The layer that turns ids into vectors, or its name, in nested
             models too; needed if there are several embeddings.
         pad: The id of padding, which is not drawn.
@@ -174,7 +173,7 @@ def _scores(
     ids: np.ndarray,
     wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each token, and the class of each text."""
+    """Scores of each token, and the class of each text."""
     last = end(model)
     with last.off() if last else contextlib.nullcontext():
         outputs, seen = outputs_with(model, layer, inputs)
@@ -204,7 +203,7 @@ def _scores(
 
 
 def _inputs(model: Any, ids: Any, pad: int) -> tuple[Any, np.ndarray]:
-    """What the model takes, and the ids among it."""
+    """The model's inputs, and the ids among them."""
     if isinstance(ids, Mapping):
         inputs = {name: _array(part) for name, part in ids.items()}
         array = inputs.get("token_ids")
@@ -243,7 +242,7 @@ def _padded(model: Any, texts: Any, pad: int) -> np.ndarray:
     inputs = getattr(model, "inputs", None) or []
     fixed = inputs[0].shape[1] if len(inputs) == 1 else None
     width = max([fixed or 1, *map(len, texts)])
-    # Of an empty list NumPy makes floats.
+    # NumPy makes floats of an empty list.
     rows = [np.asarray(text) for text in texts if len(text)]
     array = np.full((len(texts), width), pad, np.result_type("int32", *rows))
     for line, text in zip(array, texts, strict=True):

@@ -1,4 +1,4 @@
-"""Which of several labels does the model find, and at which thresholds?"""
+"""Which of several labels does the model detect, and at which thresholds?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ __all__ = ["LabelReport", "label_report"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelReport:
-    """How well each of several labels is found.
+    """How well each of several labels is detected.
 
     Args:
-        thresholds: The probability from which a label counts as found,
+        thresholds: The probability from which a label counts as detected,
             (labels,) float64.
         matrices: A confusion matrix for each label, (labels, 2, 2) int64: rows
             are true, columns predicted, first without the label.
@@ -76,17 +76,17 @@ class LabelReport:
 
     @property
     def mean_average_precision(self) -> float:
-        """The mean over the labels that some sample has."""
+        """The mean over the labels that at least one sample has."""
         return float(np.nanmean(self.average_precisions))
 
     @property
     def precision(self) -> np.ndarray:
-        """Of those found, the share that is right, (labels,)."""
+        """Of the detected labels, the share that is right, (labels,)."""
         return _share(self.matrices[:, 1, 1], self.matrices[:, :, 1].sum(1))
 
     @property
     def recall(self) -> np.ndarray:
-        """Of those there are, the share that is found, (labels,)."""
+        """Of the true labels, the share that is detected, (labels,)."""
         return _share(self.matrices[:, 1, 1], self.matrices[:, 1].sum(1))
 
     @property
@@ -118,10 +118,10 @@ def label_report(
     steps: int | None = None,
     verbose: int | str = 0,
 ) -> LabelReport:
-    """Choose a threshold for each of several labels, and count what it finds.
+    """Choose a threshold for each of several labels, and count the results.
 
     0.5 is seldom the best threshold for a rare label. Choose thresholds on
-    validation data, and pass them when you look at the test data:
+    validation data, and pass them when you evaluate on the test data:
 
     ```python
     chosen = label_report(model, x_val, y_val).thresholds
@@ -132,13 +132,13 @@ def label_report(
     Args:
         model: A compiled model whose outputs are independent probabilities, as
             after a sigmoid, or their logits. Nothing in it changes.
-        x: Data, whatever `fit()` takes.
+        x: Data, as accepted by `fit()`.
         y: Labels (n, labels), 1 for each label that a sample has, else 0.
         thresholds: Probabilities, one or (labels,). None chooses those with
             the largest F score on these data; where no sample has the label,
             or every sample has it, 0.5.
-        beta: How much more recall counts than precision in the choice.
-        class_names: Names of the labels; `x.class_names` if there are such.
+        beta: How much more recall counts than precision for the choice.
+        class_names: Names of the labels; by default `x.class_names`, if any.
         batch_size: As in `predict()`.
         steps: Number of batches; all if None.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
@@ -192,7 +192,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Precision at each score, weighted by the recall gained there.
 
     Args:
-        scores: (n,).
+        scores: Scores of the samples, (n,).
         labels: Whether each has the label, (n,) bool.
     """
     if not labels.any():
@@ -203,7 +203,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _cuts(scores: Any, labels: Any) -> tuple[np.ndarray, Any, Any]:
-    """Each score from the highest; how many are right and found from there."""
+    """Scores from the highest on; how many are right and found up to each."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.diff(scores[order]) != 0, True)  # of equal scores
     right = np.cumsum(labels[order])[last]

@@ -1,4 +1,4 @@
-"""What does the model say on average over views of its input?"""
+"""What does the model predict on average over views of its input?"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -39,41 +39,41 @@ def predict_tta(
     """Predict with test-time augmentation, and leave the model as it was.
 
     `(1 - beta) * reduce(augmented) + beta * plain`, where `augmented` are the
-    outputs for views of the input, and `plain` that for the input itself. One
-    graph runs the model on all of them, batch by batch. It is kept with the
-    model, so that a second call with the same views traces nothing.
+    outputs for views of the input, and `plain` is that for the input itself.
+    One graph runs the model on all of them, batch by batch. It is kept with
+    the model, so that a second call with the same views traces nothing.
 
     Args:
         model: A model that is built; it need not be compiled.
-        x: Inputs, whatever `predict()` takes. Targets in it are ignored.
+        x: Inputs, as accepted by `predict()`. Targets in it are ignored.
         augment: One callable that draws a random view, usually the layer that
-            augments in training: fastai's way. It is called `num_augmented`
+            augments in training, as fastai does. It is called `num_augmented`
             times, a layer with `training=True`. Or a list of views, each
             called once: `keras_fast.inference.flips()`, `dihedral()`,
-            `corners_and_flips()`, or callables of your own. A view takes what
-            the model takes, and keeps its shape. Where it has a method
-            `inverse`, that is applied to the model's outputs, so that masks
-            are turned back before they are averaged.
-        num_augmented: How many random views. A list has its own number.
+            `corners_and_flips()`, or your own callables. A view takes the
+            model's input, and keeps its shape. If it has a method `inverse`,
+            that is applied to the model's outputs, so that masks are turned
+            back before they are averaged.
+        num_augmented: Number of random views. A list has its own number.
         beta: Share of the plain prediction. `None` returns both.
         reduce: `"mean"`, `"gmean"` (geometric, for probabilities) or `"max"`.
         batch_size: As in `predict()`; batches of arrays are made equal, so
             they may be a little smaller.
         seed: Seed for the layers and `keras.random.SeedGenerator`s in
-            `augment`, also those that a function refers to; they get their
-            own state back afterwards. It does not reach `tf.random` or NumPy.
-            With `None` they draw on from the state they have, and a layer
-            that is part of the model from where the last call ended.
+            `augment`, including those that a function refers to; their own
+            state is restored afterwards. It does not affect `tf.random` or
+            NumPy. With `None` they continue from their current state, and a
+            layer that is part of the model from where the last call ended.
         verbose: `"auto"` or 1 shows a progress bar, as in `predict()`.
 
     Returns:
         An array as `predict()` returns it, in the order of `x`; a list or a
-        dictionary of arrays where the model has several outputs. With
+        dictionary of arrays if the model has several outputs. With
         `beta=None`, `(augmented, plain)`.
 
     Raises:
-        ValueError: An argument is out of its range, the model is not built,
-            there is no data or no end of it, views cannot be averaged, or
+        ValueError: An argument is out of range, the model is not built,
+            there is no data or it never ends, views cannot be averaged, or
             with `seed` a view draws from Keras's global generator.
 
     Examples:
@@ -149,7 +149,7 @@ def _predict(
     seed: int | None,
     verbose: int | str,
 ) -> Any:
-    """Run it, and put back the seeds that are not `augment`'s to move."""
+    """Run it, and restore the seeds that `augment` must not advance."""
     drawn = _seeds_of_views(ensemble)
     seeds = _seeds(ensemble.model)
     if seed is not None:
@@ -181,14 +181,14 @@ def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 
 class _Drawn:
-    """How far views have drawn from generators that are the model's own."""
+    """How far views have drawn from the model's own generators."""
 
     def __init__(self, states: list[keras.Variable]) -> None:
         self.values = [(s, np.array(s.numpy())) for s in states]
 
 
 def _go_on(model: keras.Model, states: list[keras.Variable]) -> None:
-    """The model's own are put back after each call, and would repeat."""
+    """The model's own are restored after each call, and would repeat."""
     kept = model.__dict__.get(DRAWN_AS)
     own = {id(state) for state in states} & {id(s) for s in _seeds(model)}
     for state, value in kept.values if kept else ():
@@ -202,7 +202,7 @@ def _keep(model: keras.Model, states: list[keras.Variable]) -> None:
 
 @contextlib.contextmanager
 def _weights_kept(ensemble: Ensemble) -> Iterator[None]:
-    """On JAX `predict()` takes them away, and loses them where it fails."""
+    """On JAX `predict()` removes them, and loses them if it fails."""
     variables = ensemble.variables if stateless() else []
     before = [np.array(variable.numpy()) for variable in variables]
     try:
@@ -226,10 +226,10 @@ def _seeds_of_views(ensemble: Ensemble) -> list[keras.Variable]:
 
 
 def _sow(states: list[keras.Variable], seed: int) -> None:
-    """Give each generator a seed of its own."""
+    """Give each generator its own seed."""
     drawn = np.random.SeedSequence(seed).generate_state(len(states))
     for state, number in zip(states, drawn, strict=True):
-        # Some backends count to 2 ** 31 only.
+        # Some backends count only to 2 ** 31.
         state.assign(np.array([number >> 1, 0]))
 
 

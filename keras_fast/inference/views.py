@@ -1,4 +1,4 @@
-"""From which sides shall a trained model look at an image?"""
+"""From which sides should a trained model look at an image?"""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ View = Callable[[Any], Any]
 
 
 def flips(*, vertical: bool = False) -> list[View]:
-    """Mirror images: left to right, or all three ways.
+    """Mirror images: left to right, or in all three ways.
 
     For `predict_tta`. Outputs that are images are turned back.
 
@@ -40,8 +40,8 @@ def flips(*, vertical: bool = False) -> list[View]:
 def dihedral() -> list[View]:
     """Turn and mirror square images: the seven other ways to lay a tile.
 
-    For `predict_tta`. Outputs that are images are turned back. For images
-    without an up, as from above or through a microscope.
+    For `predict_tta`. Outputs that are images are turned back. Use it for
+    images without an upright position, such as from above or a microscope.
 
     Returns:
         Seven views.
@@ -56,10 +56,10 @@ def dihedral() -> list[View]:
 
 
 def corners_and_flips(*, scale: float = 1.35) -> list[View]:
-    """Zoom into each corner, as it is and mirrored.
+    """Zoom into each corner, unchanged and mirrored.
 
-    For `predict_tta`: fastai 1's views, which go with `beta=0.4` there. They
-    show a part of the image, so they are not for models whose outputs are
+    For `predict_tta`: fastai 1's views, which it uses with `beta=0.4`. They
+    show a part of the image, so don't use them for models whose outputs are
     images.
 
     Args:
@@ -166,7 +166,7 @@ def _axes() -> tuple[int, int]:
 
 
 def _images(change: View, tensors: Any) -> Any:
-    """Change what has four axes, leave the rest as it is."""
+    """Change tensors with four axes, leave the others as they are."""
     return keras.tree.map_structure(
         lambda x: change(x) if len(x.shape) == 4 else x, tensors
     )

@@ -1,4 +1,4 @@
-"""Layers that Keras does not have, or has with a fault."""
+"""Layers that Keras lacks, or has with a fault."""
 
 from keras_fast.layers.activation_regularization import (
     ActivationRegularization,

@@ -1,8 +1,8 @@
-"""What becomes of an encoded table in a model? Layers that carry the encoder.
+"""How does a model read an encoded table? Layers that carry the encoder.
 
 They embed the words of each categorical column. Their embeddings are in dicts
-by column, so that it can be read off a trained model what it has learned of a
-word: its row is its code.
+by column, so you can look up what a trained model has learned about a word:
+its row is its code.
 """
 
 import json
@@ -23,14 +23,13 @@ Embeddings = dict[str, keras.layers.Embedding]
 class TableLayer(keras.layers.Layer):
     """A layer that carries an encoder's configuration.
 
-    Row 0 of an embedding is for what the encoder does not know. Where that
-    never occurred in training, row 0 has learned nothing, and the mean of the
-    others stands in its place.
+    Row 0 of an embedding is for unknown values. If none occurred in training,
+    row 0 has learned nothing, and the mean of the other rows replaces it.
 
     Args:
-        encoder: What `TableEncoder.get_config()` returns, or its JSON.
+        encoder: The result of `TableEncoder.get_config()`, or its JSON.
         quantized: The dtype policies of embeddings that were quantized.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
     """
 
     def __init__(
@@ -39,10 +38,10 @@ class TableLayer(keras.layers.Layer):
         quantized: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        # The layers within cast for themselves: float16 is too narrow for
+        # The inner layers cast by themselves: float16 is too narrow for
         # numbers that have not been squeezed yet.
         super().__init__(autocast=False, **kwargs)
-        # Kept as JSON, in which Keras sees no object to build.
+        # Kept as JSON, in which Keras finds no object to build.
         text = encoder if isinstance(encoder, str) else json.dumps(encoder)
         self._encoder = text
         self._quantized = quantized or {}
@@ -100,16 +99,16 @@ class TableLayer(keras.layers.Layer):
 class TableFeatures(TableLayer):
     """All columns of an encoded table, side by side, as features.
 
-    - Categories: a vector each, as long as fastai's rule says.
-    - Numbers: `x / sqrt(1 + (x / 3)**2)`, which leaves those near the middle
-      as they are and keeps the others within 3; beside it a piecewise-linear
-      encoding, for each bin the share of it that lies below the number.
-    - Flags of missing numbers as they are.
+    - Categories: a vector each, with fastai's embedding size.
+    - Numbers: `x / sqrt(1 + (x / 3)**2)`, which barely changes numbers near
+      the middle and keeps the others within 3; and a piecewise-linear
+      encoding, the share of each bin that lies below the number.
+    - Flags of missing numbers, unchanged.
 
     Args:
-        encoder: What `TableEncoder.get_config()` returns.
-        num_bins: Most bins a number.
-        **kwargs: What every layer takes.
+        encoder: The result of `TableEncoder.get_config()`.
+        num_bins: Maximum number of bins per number.
+        **kwargs: Arguments of every layer.
 
     Reference:
 
@@ -129,7 +128,7 @@ class TableFeatures(TableLayer):
         self._numbers = list(scales)
         self._flags = [f"{x}_na" for x in scales if scales[x]["missing"]]
         edges = [bin_edges(scale, num_bins) for scale in scales.values()]
-        # One entry for each bin of each number.
+        # One entry per bin of each number.
         self._columns = np.repeat(np.arange(len(edges)), [*map(_bins, edges)])
         self._lows = np.concatenate([[], *(e[:-1] for e in edges)])
         self._slopes = 1 / np.concatenate([[], *map(np.diff, edges)])
@@ -163,9 +162,9 @@ class Factors(TableLayer):
     """Factors and biases of two categorical columns.
 
     Args:
-        encoder: What `TableEncoder.get_config()` returns.
+        encoder: The result of `TableEncoder.get_config()`.
         num_factors: Length of a vector.
-        **kwargs: What every layer takes.
+        **kwargs: Arguments of every layer.
     """
 
     def __init__(
@@ -196,15 +195,15 @@ class Factors(TableLayer):
 
 
 def table_of(embedding: keras.layers.Embedding) -> Any:
-    """All rows, (codes, size), also of a table that was quantized."""
+    """All rows, (codes, size), also for a quantized table."""
     if embedding.quantization_mode is None:
         return embedding.embeddings
-    # Whole numbers stand there, each row of a scale of its own.
+    # The table holds integers, and each row has its own scale.
     return embedding(ops.arange(embedding.input_dim))
 
 
 def _layer_name(name: str) -> str:
-    """A name of which TensorFlow can make a scope: columns have any name."""
+    """A valid TensorFlow scope name: columns may have any name."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
     return name if name[0].isalnum() or name[0] == "." else f"column{name}"
 
@@ -212,8 +211,8 @@ def _layer_name(name: str) -> str:
 def bin_edges(scale: dict[str, Any], num_bins: int) -> np.ndarray:
     """Edges of at most `num_bins` bins, half at quantiles of the numbers.
 
-    The other half is at quantiles of the distinct numbers: where most are
-    equal, those of all the numbers leave the rest one bin.
+    The other half is at quantiles of the distinct numbers: if most numbers are
+    equal, quantiles of all numbers leave one bin for the rest.
     """
     half = num_bins // 2
     edges = np.concatenate(
@@ -223,7 +222,7 @@ def bin_edges(scale: dict[str, Any], num_bins: int) -> np.ndarray:
         ]
     )
     edges = np.unique(edges)
-    # Closer edges would make a slope that float32 can't hold.
+    # Closer edges would make a slope too steep for float32.
     return edges[np.diff(edges, prepend=-np.inf) > 1e-6]
 
 

@@ -26,7 +26,7 @@ class ActivationRegularization(keras.layers.Layer):
     Args:
         alpha: Factor of AR.
         beta: Factor of TAR.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Call arguments:
         inputs: A tensor (batch, timesteps, features), or a list of two,
@@ -34,7 +34,7 @@ class ActivationRegularization(keras.layers.Layer):
         training: Whether to add the penalties.
 
     Output shape:
-        That of the input; of `[raw, dropped]` it returns `dropped`.
+        The shape of the input; `[raw, dropped]` returns `dropped`.
 
     Raises:
         ValueError: `alpha` or `beta` is below 0 or not finite; the input is
@@ -115,7 +115,7 @@ def _size(outputs: Any) -> Any:
 def _pace(outputs: Any) -> Any:
     outputs = ops.cast(outputs, "float32")
     squares: Any = ops.square(outputs[:, 1:] - outputs[:, :-1])
-    # One timestep has no change: 0, where a mean would be NaN.
+    # One timestep has no change: 0 instead of the mean's NaN.
     count: Any = ops.maximum(ops.cast(ops.size(squares), "float32"), 1)
     total: Any = ops.sum(squares)
     return total / count

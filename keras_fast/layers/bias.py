@@ -15,13 +15,13 @@ class Bias(keras.layers.Layer):
 
     Args:
         bias_initializer: As `keras.layers.Dense`.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Input shape:
         (..., features)
 
     Output shape:
-        That of the input.
+        The shape of the input.
 
     Examples:
         >>> layer = keras_fast.layers.Bias("ones")

@@ -10,20 +10,20 @@ from keras_fast._checks import whole
 
 @keras.saving.register_keras_serializable("keras_fast")
 class ConcatPooling(keras.layers.Layer):
-    """Last, maximum and mean over time, side by side, without the padding.
+    """Last, maximum and mean over time, concatenated, without the padding.
 
     fast.ai's text classifier has it between encoder and head. Call it on the
     outputs of an encoder and the ids of its texts, to leave out timesteps
     whose id is `pad`. An encoder that reads from left to right then needs no
     mask, which would cost LSTMs cuDNN, and predictions don't depend on padding
-    on the right. One that looks ahead, such as a bidirectional LSTM, does need
-    a mask. Keras's own masks and a `mask` work too; a timestep counts if no
-    mask excludes it.
+    on the right. An encoder that looks ahead, such as a bidirectional LSTM,
+    does need a mask. Keras's own masks and a `mask` work too; a timestep counts
+    if no mask excludes it.
     An empty text, all padding, gives zeros.
 
     Args:
         pad: The id of padding.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Call arguments:
         inputs: A list `[outputs, ids]` of tensors (batch, timesteps, features)
@@ -34,8 +34,8 @@ class ConcatPooling(keras.layers.Layer):
         (batch, 3 * features)
 
     Raises:
-        ValueError: `pad` is negative; outputs or ids have another rank, or
-            another length than each other.
+        ValueError: `pad` is negative; outputs or ids have the wrong rank, or
+            their lengths differ.
         TypeError: `pad` is not a whole number.
 
     Examples:
@@ -110,7 +110,7 @@ def _pooled(outputs: Any, real: Any) -> list[Any]:
     """Last, maximum and mean; `real` is (batch, timesteps, 1)."""
     shape: Any = ops.shape(outputs)
     places = ops.where(real, ops.arange(1, shape[1] + 1)[:, None], 0)
-    # A sum with one term; without a real timestep with none.
+    # A sum with one term, or with none if no timestep is real.
     at_last = ops.logical_and(
         real, ops.equal(places, ops.max(places, axis=1, keepdims=True))
     )

@@ -10,19 +10,19 @@ from keras_fast._checks import share
 
 @keras.saving.register_keras_serializable("keras_fast")
 class Embedding(keras.layers.Embedding):
-    """`keras.layers.Embedding`, and what Adam makes of it is exact.
+    """`keras.layers.Embedding` with a gradient that Adam handles exactly.
 
     Use it wherever an index may occur twice in a batch, as words and
     categories do. On TensorFlow the gradient of Keras's own layer is a list of
     rows, in which such an index has several. Optimizers that square it, such
     as Adam, AdamW and RMSprop, and clipping by norm square these one by one,
-    not their sum. An index that comes three times in a batch gets a third of
+    not their sum. An index that occurs three times in a batch gets a third of
     its velocity, and its first step is 1.73 times as long as on JAX or
     PyTorch. SGD, and any optimizer with `gradient_accumulation_steps`, is
     exact with both layers.
 
     Here the gradient is a table like the weights, on every backend. Up to
-    10,000 rows a training step takes as long as Keras's; for more see
+    10,000 rows a training step is as fast as with Keras's layer; for more see
     [the benchmark](../benchmarks.md#what-does-a-dense-gradient-cost).
     Arguments, weights, masks, LoRA and quantization are Keras's.
 
@@ -30,9 +30,9 @@ class Embedding(keras.layers.Embedding):
     fastai's `EmbeddingDropout` does: in training, each call drops some rows
     wherever they occur in the batch, and scales the others. And
     `embedding(x, reverse=True)` multiplies by the transposed table, without
-    dropout: a decoder whose weights are tied to the embedding's. It is what
-    `keras.layers.ReversibleEmbedding` calls `reverse`. Add a `Bias` layer for
-    the decoder's bias.
+    dropout: a decoder whose weights are tied to the embedding's.
+    `keras.layers.ReversibleEmbedding` calls this `reverse` too. Add a `Bias`
+    layer for the decoder's bias.
 
     Args:
         input_dim: Number of rows, the largest index plus 1.
@@ -50,7 +50,7 @@ class Embedding(keras.layers.Embedding):
         training: Whether to drop rows.
 
     Output shape:
-        That of the input, and `output_dim`; with `reverse`,
+        The shape of the input, and `output_dim`; with `reverse`,
         (..., input_dim).
 
     Raises:
@@ -107,7 +107,7 @@ class Embedding(keras.layers.Embedding):
     def call(
         self, inputs: Any, reverse: bool = False, training: bool | None = None
     ) -> Any:
-        # The same shape, but TensorFlow's gradient of it is dense.
+        # The same shape, but its gradient on TensorFlow is dense.
         table = ops.reshape(self.embeddings, (self.input_dim, self.output_dim))
         if reverse:
             return self._scores(inputs, table)
@@ -118,7 +118,7 @@ class Embedding(keras.layers.Embedding):
             inputs = ops.cast(inputs, "int32")
         rows: Any = ops.take(table, inputs, axis=0)
         if training and self.dropout > 0:
-            # One factor a word, gathered by id, needs no copy of the table.
+            # One factor per word, gathered by id, needs no copy of the table.
             factors = keras.random.dropout(
                 ops.ones((self.input_dim, 1), "float32"),
                 self.dropout,
@@ -173,6 +173,6 @@ class Embedding(keras.layers.Embedding):
     def quantize(
         self, mode: Any = None, type_check: bool = True, config: Any = None
     ) -> None:
-        # Keras refuses subclasses. This one is not its layer in training alone.
+        # Keras refuses subclasses. Ours differs from it only in training.
         other = type_check and type(self) is not Embedding
         super().quantize(mode, type_check=other, config=config)

@@ -1,4 +1,4 @@
-"""A start for pixel shuffle without a checkerboard."""
+"""An initializer for pixel shuffle that avoids a checkerboard."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ class ICNR(keras.initializers.Initializer):
     """Initializes the convolution before `PixelShuffle` as nearest upsampling.
 
     All channels that become one block of pixels start with the same weights.
-    So the output starts without a checkerboard: it is that of a convolution
-    to a `scale ** 2`-th of the channels, each pixel repeated.
+    So the output starts without a checkerboard: it is that of a convolution to
+    1 / `scale ** 2` of the channels, with each pixel repeated.
 
     Args:
         scale: The `scale` of the `PixelShuffle` after it.
@@ -51,7 +51,7 @@ class ICNR(keras.initializers.Initializer):
                 f"shape={tuple(shape)}, scale={self.scale}"
             )
         small = self.initializer((*sizes, channels // repeats), dtype=dtype)
-        # Keras numbers the channels place by place, PyTorch the other way.
+        # Keras orders the channels by position first, PyTorch by channel.
         return keras.ops.tile(small, [*(1 for _ in sizes), repeats])
 
     def get_config(self) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from keras_fast._checks import whole
 
 @keras.saving.register_keras_serializable("keras_fast")
 class PixelShuffle(keras.layers.Layer):
-    """Rearranges channels into pixels: images that are `scale` times as large.
+    """Rearranges channels into pixels: images become `scale` times as large.
 
-    After a 1 x 1 convolution it is a learned upsampling without the overlap
-    of a transposed convolution, whose traces show as a checkerboard. Start
-    the convolution with `ICNR`, and the image has none at first either.
+    After a 1 x 1 convolution it is a learned upsampling without the overlap of
+    a transposed convolution, which shows as a checkerboard. Initialize the
+    convolution with `ICNR`, and the first images have no checkerboard either.
 
     Args:
         scale: How many times higher and wider the output is.

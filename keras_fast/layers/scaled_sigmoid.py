@@ -1,4 +1,4 @@
-"""A sigmoid from one number to another."""
+"""A sigmoid between two numbers."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ class ScaledSigmoid(keras.layers.Layer):
 
     Computes `low + (high - low) * sigmoid(x)`, for regression whose range is
     known. The ends themselves are out of reach: for ratings from 1 to 5,
-    fast.ai takes 0 to 5.5. Pass `dtype="float32"` under mixed precision where
-    it is the last layer.
+    fast.ai uses 0 to 5.5. Pass `dtype="float32"` under mixed precision if it
+    is the last layer.
 
     Args:
         low: Lower end.
         high: Upper end, above `low`.
-        **kwargs: What every layer takes, as `name` and `dtype`.
+        **kwargs: Arguments of every layer, such as `name` and `dtype`.
 
     Input shape:
         Any.
 
     Output shape:
-        That of the input.
+        The shape of the input.
 
     Raises:
         ValueError: `high` is not above `low`.

@@ -40,8 +40,8 @@ class WeightDropLSTM(keras.layers.LSTM):
         training: Whether to drop weights.
 
     Raises:
-        ValueError: `weight_dropout` is not from 0 to below 1, or as
-            `keras.layers.LSTM`.
+        ValueError: `weight_dropout` is not from 0 to below 1, or an argument
+            of `keras.layers.LSTM` is invalid.
         TypeError: `weight_dropout` is not a number.
 
     Examples:
@@ -78,13 +78,13 @@ class WeightDropLSTM(keras.layers.LSTM):
             return loop(sequences, initial_state, mask, training)
         cell = self.cell
         kernel = cell.recurrent_kernel
-        # In float32: 16 bits are too few to draw a small share exactly.
+        # In float32: 16 bits can't represent a small rate exactly.
         factors = keras.random.dropout(
             keras.ops.ones(kernel.shape, "float32"),
             self.weight_dropout,
             seed=cell.seed_generator,
         )
-        # Not in the cell: Keras calls it once a timestep, or not at all.
+        # Not in the cell: Keras calls it once per timestep, or not at all.
         cell.recurrent_kernel = kernel * keras.ops.cast(
             factors, self.compute_dtype
         )

@@ -1,4 +1,4 @@
-"""Losses that Keras does not have."""
+"""Losses that Keras lacks."""
 
 from keras_fast.losses.feature_loss import FeatureLoss
 

@@ -17,29 +17,29 @@ EPSILON = 1e-6  # features may all be 0
 class FeatureLoss(keras.losses.Loss):
     """The difference between two images in the features of a network.
 
-    A pixel loss prefers the mean of all images that could be meant, which is
-    blurred. A network for classification computes features that are there or
-    not: edges, textures, parts. At each level of resolution the loss is the
-    mean absolute difference of the features, divided by the mean absolute
-    feature of the batch's targets, so that no level needs a weight of its own.
-    Added are the mean over the levels, the pixel loss, and `style` times the
-    same relative difference between Gram matrices, which features occur
+    A pixel loss prefers the mean of all plausible images, which is blurred. A
+    classification network computes features that are either present or not:
+    edges, textures, parts. At each resolution the loss is the mean absolute
+    difference of the features, divided by the mean absolute feature of the
+    batch's targets, so that no level needs its own weight. The total is the
+    mean over the levels, plus the pixel loss, plus `style` times the same
+    relative difference between Gram matrices, which show which features occur
     together.
 
-    It makes images sharper. That does not make them more accurate: in mean
-    squared error they are worse than those of a pixel loss.
+    It makes images sharper, but not more accurate: their mean squared error is
+    worse than with a pixel loss.
 
     Args:
         network: A functional model, such as a `keras.applications` network
-            with `include_top=False`. It gets the images as they are: where it
-            needs another range, put a layer before it whose name it has not,
-            such as `keras.layers.Rescaling(255, name="to_255")`.
-            Training does not change it.
-        layers: Names of its layers to compare the outputs of; None for the
+            with `include_top=False`. It gets the images unchanged: if it needs
+            another range, put a layer in front whose name is not taken, such
+            as `keras.layers.Rescaling(255, name="to_255")`. Training does not
+            change it.
+        layers: Names of the layers whose outputs to compare; None for the
             last features of each resolution, in images of any size.
-        pixel: Loss of the pixels, anything that `compile(loss=...)` takes;
-            None for none. It is not relative: between images of 0 to 1 it is a
-            small part of the sum, of 0 to 255 most of it.
+        pixel: Pixel loss, in any form that `compile(loss=...)` accepts; None
+            for none. It is not relative: for images from 0 to 1 it is a small
+            part of the sum, for 0 to 255 most of it.
         style: Weight of the Gram matrices.
         **kwargs: Arguments of every loss, such as `name` and `reduction`.
 
@@ -47,16 +47,16 @@ class FeatureLoss(keras.losses.Loss):
         y_true: Target images, (batch, height, width, channels).
         y_pred: Images of the same shape.
 
-    A saved model that is compiled with it has its settings and the structure
-    of the network, but not the network's weights. When it is loaded, a warning
-    says so: compile it again with a loss of the trained network before you
-    train on, or load the model with `compile=False`.
+    A saved model compiled with it contains its settings and the structure of
+    the network, but not the network's weights. Loading the model gives a
+    warning: compile it again with a loss of the trained network before you
+    train further, or load the model with `compile=False`.
 
     Raises:
         TypeError: `network` is not a model.
         ValueError: `network` does not take one batch of images or has no
             feature maps, it has no such layer, or `style` is below 0; when it
-            is called, the images are not such as the network takes.
+            is called, the network can't take the images.
 
     Examples:
         >>> network = keras.Sequential(
@@ -144,7 +144,7 @@ class FeatureLoss(keras.losses.Loss):
         return cls(**{**config, "network": network, "pixel": pixel})
 
     def _check(self, images: Any) -> None:
-        # Sizes alone are known of what `layers` names; Keras would add an axis.
+        # `layers` gives no more than sizes, and Keras would add an axis.
         wanted, shape = self._features.inputs[0].shape, images.shape
         fits = len(shape) == 4 and all(
             None in (own, given) or own == given
@@ -160,8 +160,8 @@ class FeatureLoss(keras.losses.Loss):
 
     def _maps(self, images: Any) -> list[Any]:
         """The features in float32: a Gram matrix overflows in float16."""
-        # Stateless and without a gradient for the weights: the network stays
-        # as it is even where it is part of the model that trains.
+        # Stateless and without a gradient for the weights: the network does
+        # not change even if it is part of the model in training.
         model = self._features
         maps, *_ = model.stateless_call(
             [ops.stop_gradient(v.value) for v in model.trainable_variables],
@@ -200,7 +200,7 @@ def _of_images(network: Any) -> keras.Model:
 
 
 def _features(network: Any, layers: list[str] | None) -> keras.Model:
-    """A model of the features to compare, which shares the network's layers."""
+    """A model of the features to compare; it shares the network's layers."""
     inputs = network.inputs[0]
     if layers is None:
         inputs = keras.Input((None, None, inputs.shape[-1]))
@@ -231,20 +231,20 @@ def _features(network: Any, layers: list[str] | None) -> keras.Model:
 
 
 def _by_sample(values: Any) -> Any:
-    """The mean for each, (batch,)."""
+    """The mean of each sample, (batch,)."""
     batch: Any = ops.shape(values)[0]
     return ops.mean(ops.reshape(values, (batch, -1)), axis=-1)
 
 
 def _relative(wanted: Any, found: Any) -> Any:
-    """The mean absolute difference, as a share of what is wanted, (batch,)."""
-    # Of the whole batch: a blank image has next to no features of its own.
+    """The mean absolute difference relative to the target, (batch,)."""
+    # Over the whole batch: a blank image has hardly any features of its own.
     size: Any = ops.mean(ops.absolute(wanted))
     return _by_sample(ops.absolute(found - wanted)) / (size + EPSILON)
 
 
 def _gram(features: Any) -> Any:
-    """How far features occur together, (batch, channels, channels)."""
+    """How strongly features occur together, (batch, channels, channels)."""
     shape: Any = ops.shape(features)
     batch, height, width, channels = shape
     flat: Any = ops.reshape(features, (batch, height * width, channels))

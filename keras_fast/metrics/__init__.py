@@ -1,4 +1,4 @@
-"""Metrics that Keras does not have. One class a file."""
+"""Metrics that Keras lacks. One class per file."""
 
 from keras_fast.metrics.perplexity import Perplexity
 

@@ -1,4 +1,4 @@
-"""How many tokens does a language model hesitate between?"""
+"""Among how many tokens does a language model hesitate?"""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from keras_fast._keras.layers import mask_of
 class Perplexity(keras.metrics.Metric):
     """`exp` of the mean cross-entropy of all tokens.
 
-    Pass it to `compile()`. Each epoch's value is in the progress bar, in
-    `History` and in what `evaluate()` returns, as `perplexity` and
+    Pass it to `compile()`. Each epoch's value appears in the progress bar, in
+    `History` and in the results of `evaluate()`, as `perplexity` and
     `val_perplexity`; callbacks such as `EarlyStopping` can monitor it.
 
     It is exact: cross-entropies and tokens are summed over the epoch, and `exp`
@@ -30,8 +30,8 @@ class Perplexity(keras.metrics.Metric):
 
     Args:
         from_logits: Whether outputs are logits, as those of
-            `keras_fast.models.language_model`, or probabilities. Outputs
-            below 0 are no probabilities, and make it NaN.
+            `keras_fast.models.language_model`, or probabilities. Outputs below
+            0 can't be probabilities, and make it NaN.
         ignore_class: The id of tokens that do not count as labels, such as
             that of padding; None if all count.
         name: Name of the metric.
@@ -79,7 +79,7 @@ class Perplexity(keras.metrics.Metric):
         if ignore_class is not None:
             ignore_class = whole("ignore_class", ignore_class, 0)
         self.ignore_class = ignore_class
-        self._direction = "down"  # callbacks ask which way is better
+        self._direction = "down"  # tells callbacks that lower is better
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
@@ -101,12 +101,12 @@ class Perplexity(keras.metrics.Metric):
         if self.ignore_class is not None:
             counts = ops.not_equal(y_true, self.ignore_class)
             weights.append(counts)
-            # Which may be no class at all, such as 255 of 8.
+            # The ignored id may be no class at all, such as 255 of 8.
             y_true = ops.where(counts, y_true, ops.zeros_like(y_true))
         losses: Any = ops.sparse_categorical_crossentropy(
             y_true, ops.cast(y_pred, self.dtype), from_logits=self.from_logits
         )
-        # A label that is no class has no probability. JAX would make it 1.
+        # A label that isn't a class has no probability. JAX would give it 1.
         known = ops.logical_and(y_true >= 0, y_true < y_pred.shape[-1])
         if not self.from_logits:
             least: Any = ops.min(y_pred, axis=-1)
@@ -116,7 +116,7 @@ class Perplexity(keras.metrics.Metric):
         for weight in weights:
             if weight is not None:
                 share = share * self._as_wide(weight, losses)
-        # An output of NaN at a place that does not count is no loss.
+        # NaN in an ignored place must not count as a loss.
         losses = ops.where(share != 0, losses, 0)
         self.total.assign_add(ops.sum(losses * share))
         self.count.assign_add(ops.sum(share))

@@ -1,4 +1,4 @@
-"""Is this what a builder of models needs? Each check says why not."""
+"""Does a builder of models get what it needs? Each check explains why not."""
 
 import os
 from typing import Any
@@ -52,7 +52,7 @@ def weights_path(value: Any) -> str | None:
 
 
 def channels_last() -> None:
-    """Keras's image data format, which the builders share."""
+    """Check Keras's image data format, which the builders assume."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "Keras must be set to channels last. Call "
@@ -62,7 +62,7 @@ def channels_last() -> None:
 
 
 def feature_maps(backbone: Any) -> keras.Model:
-    """A built model from one batch of images to one of feature maps."""
+    """Return a built model from a batch of images to one of feature maps."""
     if not isinstance(backbone, keras.Model):
         raise TypeError(
             "`backbone` must be the name of a keras.applications network or a "
@@ -91,7 +91,7 @@ def feature_maps(backbone: Any) -> keras.Model:
 
 
 def check_activation(num_classes: int, activation: str | None) -> None:
-    """Refuse an end of a classifier that makes no sense."""
+    """Refuse a combination of classes and activation that makes no sense."""
     whole("num_classes", num_classes)
     if activation not in ("softmax", "sigmoid", None):
         raise ValueError(

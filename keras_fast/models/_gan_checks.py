@@ -31,7 +31,7 @@ MISSING = (
 
 
 def built_part(name: str, part: Any) -> keras.Model:
-    """A model that has its weights."""
+    """Return a model that has its weights."""
     if not isinstance(part, keras.Model):
         raise TypeError(
             f"`{name}` must be a Keras model. Pass the model. "
@@ -46,7 +46,7 @@ def built_part(name: str, part: Any) -> keras.Model:
 
 
 def check_scores(critic: keras.Model, shapes: list[Any]) -> None:
-    """Refuse an output that is neither one score each nor a map of them."""
+    """Refuse an output that is neither one score per sample nor a score map."""
     shape: tuple[Any, ...] = tuple(shapes[0]) if len(shapes) == 1 else ()
     if len(shape) != 1 and (len(shape) not in (2, 4) or shape[-1] != 1):
         raise ValueError(
@@ -69,7 +69,7 @@ def check_logits(critic: keras.Model) -> None:
 
 
 def check_parts(generator: keras.Model, critic: keras.Model) -> None:
-    """Refuse a critic that can't take what the generator makes."""
+    """Refuse a critic that can't take the generator's images."""
     own = {id(variable) for variable in generator.variables}
     if any(id(variable) in own for variable in critic.variables):
         raise ValueError(
@@ -80,7 +80,7 @@ def check_parts(generator: keras.Model, critic: keras.Model) -> None:
     made = [x.shape for x in getattr(generator, "outputs", None) or []]
     taken = [x.shape for x in getattr(critic, "inputs", None) or []]
     if not made or not taken:
-        return  # known when they are called
+        return  # known only when they are called
     if not len(made) == len(taken) == 1 or not same_size(made[0], taken[0]):
         raise ValueError(
             "`critic` must take what the generator makes, one output. Pass "
@@ -92,7 +92,7 @@ def check_parts(generator: keras.Model, critic: keras.Model) -> None:
 
 
 def check_real(real: Any, made: Any) -> None:
-    """Refuse real images of another size than those that are made."""
+    """Refuse real images whose size differs from the generated ones."""
     if not same_size(real.shape, made.shape):
         raise ValueError(
             "`y` must be like what the generator makes. Resize it, or change "
@@ -102,7 +102,7 @@ def check_real(real: Any, made: Any) -> None:
 
 
 def same_size(first: Any, second: Any) -> bool:
-    """Whether two shapes are the same, as far as known, but for the batch."""
+    """Whether two shapes are equal as far as known, except for the batch."""
     return len(first) == len(second) and all(
         None in pair or pair[0] == pair[1]
         for pair in zip(first[1:], second[1:], strict=True)
@@ -120,7 +120,7 @@ def _parts(x: Any) -> Any:
 
 
 def turns(switch: Any) -> Any:
-    """As `GAN` keeps them."""
+    """The turns, in the form that `GAN` keeps."""
     if isinstance(switch, str):
         if switch in ("both", "adaptive"):
             return switch
@@ -134,7 +134,7 @@ def turns(switch: Any) -> Any:
 
 
 def refuse_penalties(generator: keras.Model, critic: keras.Model) -> None:
-    """They would move a part while it rests."""
+    """Refuse penalties: they would move a part while it rests."""
     for name, part in (("generator", generator), ("critic", critic)):
         if part.losses:
             raise ValueError(
@@ -146,7 +146,7 @@ def refuse_penalties(generator: keras.Model, critic: keras.Model) -> None:
 
 
 def warn_of_momentum(optimizer: Any, *, rests: bool) -> None:
-    """Say why, and of weight decay where a part rests."""
+    """Warn of momentum, and of weight decay if a part rests."""
     leaf: Any = chain(optimizer)[-1]
     why = (
         "The gradient of a part that rests is zero, so {} alone moves it"

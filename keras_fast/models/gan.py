@@ -20,8 +20,8 @@ from keras_fast.models._gan_checks import (
 
 __all__ = ["GAN"]
 
-# Below it a part is ahead and the other's turn comes. At log 2 = 0.69 the
-# critic can't tell; fast.ai's course has the critic train until this value.
+# Below it a part is ahead and it is the other's turn. At log 2 = 0.69 the
+# critic is undecided; fast.ai's course trains the critic down to this value.
 ADAPTIVE_LOSS = 0.65
 
 
@@ -29,53 +29,54 @@ ADAPTIVE_LOSS = 0.65
 class GAN(keras.Model):
     """A generator and a critic that train against each other.
 
-    The critic learns to give real targets a high score and what the generator
-    makes a low one, the generator to be given a high score. Both train in each
-    step of `fit(x, y)`, with the one optimizer of `compile()`: `x` is noise
-    and `y` real images, or `x` is images and `y` the targets they should
-    become. `call` and `predict` are the generator's.
+    The critic learns to give real targets a high score and generated ones a
+    low one, the generator to get a high score. Both train in each step of
+    `fit(x, y)`, with the one optimizer of `compile()`: `x` is noise and `y`
+    real images, or `x` is images and `y` the targets they should become.
+    `call` and `predict` are the generator's.
 
-    `compile(loss=...)` is an additional loss between what is made and `y`, for
-    the generator: of pixels or features, where each input has one target, with
-    `loss_weights` to weigh it. Leave it out for a generator from noise.
+    `compile(loss=...)` is an additional loss between the generated images and
+    `y`, for the generator: of pixels or features, if each input has one
+    target, weighted by `loss_weights`. Leave it out for a generator from
+    noise.
 
     Compile with an optimizer without momentum, such as `Adam(beta_1=0)`, and
-    pass `momentums=None` to `OneCycle`. A step follows where the other part
-    stands now, momentum where it stood; and it moves a part that rests.
+    pass `momentums=None` to `OneCycle`. Momentum follows where the other part
+    was, not where it is now; and it moves a part that rests.
 
     Args:
-        generator: A built model from `x` to something like `y`.
-        critic: A built model from that to one score each, (batch,) or
+        generator: A built model from `x` to images like `y`.
+        critic: A built model from those to one score per image, (batch,) or
             (batch, 1), or to a map of scores (batch, height, width, 1), whose
             losses are averaged. Scores are logits: no sigmoid at the end.
         switch: Whose turn it is.
 
-            - `"both"`: both train in each step. It equals one optimizer
-              for each part.
-            - `(n_critic, n_generator)`: so many steps of the critic alone,
-              then so many of the generator.
+            - `"both"`: both train in each step. This equals one optimizer per
+              part.
+            - `(n_critic, n_generator)`: that many steps of the critic alone,
+              then that many of the generator.
             - `"adaptive"`: a part trains alone until its adversarial loss is
-              below 0.65, just better than undecided; then the other.
+              below 0.65, slightly better than undecided; then the other.
 
-            With a turn for each, an Adam-like optimizer is not the same as two
-            that pause: its second moment decays while a part rests.
+            With turns, an Adam-like optimizer is not the same as two that
+            pause: its second moment decays while a part rests.
         **kwargs: Arguments of every model, such as `name`.
 
     Metrics:
-        `critic_loss`: binary crossentropy of the critic, mean of real and
-        made. `generator_loss`: that of what is made, taken for real, and the
-        compiled loss. `loss` is their sum, whoever's turn it is.
+        `critic_loss`: binary crossentropy of the critic, the mean of real and
+        generated images. `generator_loss`: that of generated images labeled as
+        real, plus the compiled loss. `loss` is their sum, whoever's turn it is.
 
-    The critic runs as in training in `evaluate()` too. Statistics that layers
-    such as `BatchNormalization` keep also move in a part that rests.
+    The critic runs in training mode in `evaluate()` too. Statistics that
+    layers such as `BatchNormalization` keep are also updated in a part that
+    rests.
 
     Raises:
         TypeError: A part is not a model.
-        ValueError: A part is not built, the critic's output is no score, it
-            does not take what the generator makes, or `switch` is none of
-            these; with turns, a part has penalties on its
-            weights, which would move it while it rests. When training begins:
-            there is no `y`.
+        ValueError: A part is not built, the critic's output is not a score, it
+            can't take the generator's images, or `switch` is none of these;
+            with turns, a part has penalties on its weights, which would move
+            it while it rests. When training begins: there is no `y`.
 
     Examples:
         >>> generator = keras.Sequential(
@@ -124,8 +125,8 @@ class GAN(keras.Model):
         self._crossentropy = keras.losses.BinaryCrossentropy(from_logits=True)
         if self.switch != "both":
             refuse_penalties(generator, critic)
-            # Of a pair: steps taken of all turns. Of "adaptive": 1 if it is
-            # the generator's turn.
+            # For a pair: the number of steps over all turns. For "adaptive":
+            # 1 if it is the generator's turn.
             self._turn = self.add_weight(
                 shape=(),
                 initializer="zeros",
@@ -142,26 +143,26 @@ class GAN(keras.Model):
     def compile(
         self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any
     ) -> None:
-        """As of every model, with a warning where momentum would harm."""
+        """As `keras.Model.compile`, with a warning if momentum would harm."""
         super().compile(optimizer, loss, **kwargs)
         warn_of_momentum(self.optimizer, rests=self.switch != "both")
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
-        """As of every model. Noise or images as `x`, real images as `y`."""
+        """As `keras.Model.fit`. Noise or images as `x`, real images as `y`."""
         check_y(x, y)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any):
-        """As of every model; nothing trains."""
+        """As `keras.Model.evaluate`; nothing trains."""
         check_y(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
     def export(self, *args: Any, **kwargs: Any):
-        """As of every model. The generator is what is called in production."""
+        """Export the generator, the part that is called in production."""
         return self.generator.export(*args, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        # Keras leaves it to whoever overrides `compile`.
+        # Keras leaves this to classes that override `compile`.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
@@ -195,7 +196,7 @@ class GAN(keras.Model):
         of_generator = self._is_generators_turn()
         self._next_turn(critic, generator, of_generator)
         # Not a product: PyTorch would keep the turn itself for the gradient,
-        # which changes before that.
+        # but the turn changes before the gradient is computed.
         critic = ops.where(of_generator, ops.stop_gradient(critic), critic)
         made = ops.where(of_generator, made, ops.stop_gradient(made))
         return ops.add(critic, made)
@@ -220,9 +221,9 @@ class GAN(keras.Model):
 
     def _adversarial(self, real: Any, fake: Any, weight: Any) -> Any:
         """The critic's loss, the generator's alone, and the critic's state."""
-        # Stateless, so that the critic changes when all is computed: PyTorch
-        # has no gradient through weights that change between two calls, as
-        # those of spectral normalization do.
+        # Stateless, so that the critic changes after everything is computed:
+        # PyTorch has no gradient through weights that change between two
+        # calls, as those of spectral normalization do.
         critic = self.critic
         weights = [v.value for v in critic.trainable_variables]
         state = [v.value for v in critic.non_trainable_variables]
@@ -241,7 +242,7 @@ class GAN(keras.Model):
         return critics, loss(of_made, True), state
 
     def _keep(self, state: Any) -> None:
-        """What the critic's layers hold besides what trains."""
+        """Store the critic's non-trainable state."""
         held = self.critic.non_trainable_variables
         for variable, value in zip(held, state, strict=True):
             variable.assign(value)
@@ -253,7 +254,7 @@ class GAN(keras.Model):
     def _next_turn(
         self, critic: Any, generator: Any, is_generators: Any
     ) -> None:
-        """Decide on the next step's, from the losses of this one."""
+        """Decide whose turn is next, from the losses of this step."""
         if self.switch != "adaptive":
             self._turn.assign((self._turn.value + 1) % sum(self.switch))
             return
@@ -263,9 +264,9 @@ class GAN(keras.Model):
 
 
 def _scores(critic: Any, weights: Any, state: Any, images: Any) -> Any:
-    """Of the critic with these weights, (batch, n), and its state after."""
-    # In evaluation too: a critic that is normalized by its batch, or whose
-    # kernels are, gives other scores outside of training.
+    """The critic's scores with these weights, (batch, n), and its new state."""
+    # In evaluation too: a critic normalized by its batch, or with normalized
+    # kernels, gives other scores outside of training.
     scores, state = critic.stateless_call(weights, state, images, training=True)
     check_scores(critic, [x.shape for x in keras.tree.flatten(scores)])
     batch: Any = ops.shape(scores)[0]

@@ -1,4 +1,4 @@
-"""Another learning rate for each variable."""
+"""A separate learning rate for each variable."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,28 +39,28 @@ def check_scalable(name: str, optimizer: keras.optimizers.Optimizer) -> None:
 class DiscriminativeOptimizer(keras.optimizers.Optimizer):
     """Updates each variable at its own multiple of one learning rate.
 
-    The updates equal those of one optimizer a group, weight decay included.
-    What the wrapper does not have itself is that of the optimizer within, to
-    read and to set: `learning_rate`, `weight_decay`, `clipnorm`, `momentum`.
-    So every callback and schedule sets all rates at once and their ratios
-    stay. A variable whose multiplier is 0 does not move.
+    The updates equal those of one optimizer per group, weight decay included.
+    Attributes that the wrapper lacks, such as `learning_rate`, `weight_decay`,
+    `clipnorm` and `momentum`, are read from and set on the inner optimizer. So
+    every callback and schedule sets all rates at once and their ratios stay
+    the same. A variable whose multiplier is 0 does not move.
 
     Args:
         inner_optimizer: Any Keras optimizer, or its name.
-        multipliers: One number for each variable that can train, in the order
-            of the model's variables. `keras_fast.layer_multipliers` makes
+        multipliers: One number for each trainable variable, in the order of
+            the model's variables. `keras_fast.layer_multipliers` computes
             them.
         name: Name of the optimizer.
-        positions: Which of `multipliers` belong to the variables that train
-            at first. Written by `get_config()` where some are frozen.
-        without_decay: Which of `multipliers` belong to variables that weight
-            decay spares. Written by `get_config()`, so that it still does in
-            a loaded model.
+        positions: Which of `multipliers` belong to the variables that are
+            trainable at first. Written by `get_config()` if some are frozen.
+        without_decay: Which of `multipliers` belong to variables excluded
+            from weight decay. Written by `get_config()`, so that they stay
+            excluded in a loaded model.
 
     Raises:
-        ValueError: A negative multiplier, or an optimizer that can't be
-            scaled. When it is built: the number of multipliers is not that of
-            the variables.
+        ValueError: A multiplier is negative, or the optimizer can't be scaled.
+            When it is built: the number of multipliers is not that of the
+            variables.
 
     Examples:
         >>> from keras_fast.optimizers import DiscriminativeOptimizer
@@ -103,7 +103,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
                 for each in several("multipliers", multipliers)
             ],
             _positions=None if positions is None else list(positions),
-            # The variables they are for, if the model was asked.
+            # The variables they belong to, if the model was asked.
             _placed=tuple(getattr(multipliers, "variables", ())),
             _without_decay=[
                 whole("without_decay", each, 0)
@@ -112,7 +112,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         )
 
     def __getattr__(self, name: str) -> Any:
-        inner = self.__dict__.get("inner_optimizer")  # none while it is made
+        inner = self.__dict__.get("inner_optimizer")  # None during creation
         if inner is None or not _forwarded(name):
             raise AttributeError(f"{type(self).__name__} has no `{name}`")
         return getattr(inner, name)
@@ -130,7 +130,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
             return
         positions = self._find(var_list)
         self.inner_optimizer.build(var_list)
-        # Not the method of the class above: it would average weights again.
+        # Not the base class's method: it would average the weights again.
         self.__dict__.update(
             _positions=positions,
             _trainable_variables=list(var_list),
@@ -143,10 +143,10 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         self._spare(dict(zip(positions, var_list, strict=True)))
 
     def place(self, variables: Sequence[keras.Variable]) -> None:
-        """Say which variables the multipliers belong to, in this order.
+        """Declare which variables the multipliers belong to, in this order.
 
-        `keras_fast.freeze_to` does: with all variables of the model known,
-        any of them can be frozen and set free again.
+        `keras_fast.freeze_to` calls it: once all variables of the model are
+        known, any of them can be frozen and unfrozen.
         """
         if len(variables) != len(self._multipliers):
             raise ValueError(self._mismatch(variables))
@@ -157,7 +157,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         if not self.built and trainable_variables is not None:
             with keras.name_scope(self.name):
                 self.build(list(trainable_variables))
-        # For this call alone: without the wrapper it is a plain optimizer.
+        # Only for this call: without the wrapper it is a plain optimizer.
         with scaled_updates(self.inner_optimizer, self._multiplier_of):
             self.inner_optimizer.apply(grads, trainable_variables)
 
@@ -191,7 +191,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
 
     @property
     def _model_variables_moving_average(self) -> Any:
-        # What `SwapEMAWeights` swaps, with a LossScaleOptimizer around it.
+        # `SwapEMAWeights` swaps these if a LossScaleOptimizer is around it.
         return moving_averages(self.inner_optimizer)
 
     def set_weights(self, weights: Any) -> None:
@@ -233,7 +233,7 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
     def multipliers_of(
         self, variables: Sequence[keras.Variable]
     ) -> list[float]:
-        """The multipliers of these variables, if they are what trains."""
+        """The multipliers of these variables, if exactly they are trained."""
         return [self._multipliers[i] for i in self._find(variables)]
 
     def _find(self, variables: Sequence[keras.Variable]) -> list[int]:
@@ -253,13 +253,13 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
         return self._multipliers[position]
 
     def _spare(self, variables: dict[int, keras.Variable]) -> None:
-        """Have weight decay spare what the config says, of these."""
+        """Exclude the variables named in the config from weight decay."""
         named = [variables[i] for i in self._without_decay if i in variables]
         if named:
             spare(self.inner_optimizer, named)
 
     def _spared(self) -> list[int]:
-        """Positions of the variables that weight decay spares."""
+        """Positions of the variables excluded from weight decay."""
         known = dict(enumerate(self._placed))
         if self.built:
             trained = self._trainable_variables
@@ -290,5 +290,5 @@ class DiscriminativeOptimizer(keras.optimizers.Optimizer):
 
 
 def _forwarded(name: str) -> bool:
-    """Whether this may be an attribute of the optimizer within."""
+    """Whether this may be an attribute of the inner optimizer."""
     return name[0] != "_" and name not in ("built", "name")

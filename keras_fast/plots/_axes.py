@@ -1,4 +1,4 @@
-"""What do all plots have in common? Axes, colours, a plain frame."""
+"""What do all plots share? Axes, colors, a plain frame."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 __all__ = ["COLORS", "GREY", "axes", "labelled"]
 
-# Okabe and Ito's colours, told apart by every kind of colour vision.
+# Okabe and Ito's colors, distinguishable with every kind of color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY = "#bbbbbb"
 
 
 def axes(ax: Axes | None, size: tuple[float, float] = (7, 4)) -> Axes:
-    """These Axes, or new ones of so many inches."""
+    """These Axes, or new ones of this size in inches."""
     if ax is None:
         from matplotlib import pyplot
 
@@ -24,7 +24,7 @@ def axes(ax: Axes | None, size: tuple[float, float] = (7, 4)) -> Axes:
 
 
 def labelled(ax: Axes, x: str, y: str, legend: bool = True) -> Axes:
-    """Name both axes, and leave out what no one reads."""
+    """Label both axes, and remove the clutter."""
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.grid(alpha=0.25)

@@ -1,4 +1,4 @@
-"""How large is each of these, and how sure is it?"""
+"""How large is each of these, and how certain?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_bars"]
 
-# Of more the names are too small to read.
+# With more bars the names are too small to read.
 MOST_BARS = 30
 
 
@@ -29,10 +29,11 @@ def plot_bars(
     """Draw a horizontal bar for each value, the largest at the top.
 
     Args:
-        names: One for each value. Of more than 30, the 30 largest are drawn.
+        names: One for each value. If there are more than 30, the 30 largest
+            are drawn.
         values: (n,).
-        spread: How far each may be off, (n,), drawn as a line.
-        label: What the values are.
+        spread: Uncertainty of each value, (n,), drawn as a line.
+        label: Name of the values.
         ax: Axes to draw on; new ones if None.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How does this array look?
+"""What does this array look like?
 
 Each function draws on the Axes it is given, or on new ones, and returns
 them. None shows a window. matplotlib is imported inside, so that the library
@@ -39,11 +39,11 @@ def plot_lr_find(
         losses: The loss of each update, drawn faintly.
         smoothed: The smoothed loss of each update, drawn strongly.
         suggestions: A rate or None for each rule; the first that is not None
-            is the default one and stands out.
+            is the default one and is highlighted.
         ax: Axes to draw on; new ones if None.
-        skip: How many updates to leave out at the start and, where the loss
-            has blown up, at the end. Too short a sweep is drawn whole, and
-            of any as much as has the suggested rates.
+        skip: How many updates to leave out at the start and, if the loss has
+            exploded, at the end. A sweep that is too short is drawn whole, and
+            the suggested rates are always included.
 
     Returns:
         The Axes.
@@ -85,12 +85,12 @@ def plot_lr_find(
 def plot_schedule(
     curves: Mapping[str, ArrayLike], ax: Axes | None = None
 ) -> Axes:
-    """Draw what a schedule gives for each update.
+    """Draw the values of a schedule for each update.
 
     Args:
-        curves: The values of each hyperparameter by its name, one an update.
-            The first, as a rule `learning_rate`, is drawn on `ax`; others
-            get a second scale on its right.
+        curves: The values of each hyperparameter by name, one per update. The
+            first, usually `learning_rate`, is drawn on `ax`; the others get a
+            second scale on its right.
         ax: Axes to draw on; new ones if None.
 
     Returns:
@@ -139,8 +139,8 @@ def plot_losses(
     Args:
         losses: One loss per update, or several such runs by their labels.
         ax: Axes to draw on; new ones if None.
-        smoothing: Weight of the past in the moving average that is drawn
-            strongly over the faint losses; 0 draws the losses alone.
+        smoothing: Weight of the past in the moving average drawn strongly over
+            the faint losses; 0 draws only the losses.
 
     Returns:
         The Axes.

@@ -1,6 +1,6 @@
-"""How do these images look?
+"""What do these images look like?
 
-As in `plots`, nothing is shown but drawn, and matplotlib is imported inside.
+As in `plots`, nothing is shown, only drawn, and matplotlib is imported inside.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = [
     "shown_images",
 ]
 
-# One from light to dark, one from dark to light: every kind of colour vision
-# tells them apart, and so does a print in grey.
+# One from light to dark, one from dark to light: distinguishable with every
+# kind of color vision, and in grayscale print.
 COUNT_COLORS = "Blues"
 HEAT_COLORS = "plasma"
-# A side; of more they run together.
+# Per side; more would overlap.
 MOST_NUMBERS = 20
 MOST_NAMES = 40
 
@@ -40,14 +40,14 @@ def plot_images(
     """Draw images side by side, each with a title.
 
     Args:
-        images: (n, height, width, channels) of one channel, three, or four
-            with transparency, or (n, channels, height, width) of as many; of
-            any other number the first is drawn. Whole numbers go from 0 to
-            255, or to 65535 if any is above; floats from 0 to 1, or to 255 if
-            any is above 2. With negative ones, images go from the lowest to
-            the highest of them all.
+        images: (n, height, width, channels) with one channel, three, or four
+            with transparency, or (n, channels, height, width) likewise; with
+            any other number the first channel is drawn. Integers range from 0
+            to 255, or to 65535 if any is above 255; floats from 0 to 1, or to
+            255 if any is above 2. If any value is negative, images range from
+            the lowest to the highest of all values.
         titles: One for each.
-        heatmaps: From 0 to 1, (n, height, width), laid over the images.
+        heatmaps: From 0 to 1, (n, height, width), drawn over the images.
 
     Returns:
         The Axes, (n,).
@@ -68,7 +68,7 @@ def plot_images(
             axes[i].set_title(titles[i], fontsize=9)
     if heatmaps is not None:
         for ax, heat in zip(axes, np.asarray(heatmaps), strict=True):
-            # Where it is cold the image shows.
+            # Where the heat is low the image shows through.
             opacity = 0.75 * np.clip(heat, 0, 1)
             ax.imshow(heat, cmap=HEAT_COLORS, vmin=0, vmax=1, alpha=opacity)
     return axes
@@ -85,7 +85,7 @@ def plot_matrix(
     Args:
         matrix: Counts, (classes, classes).
         class_names: Names of the classes; their numbers if None.
-        normalize: Whether to draw shares of each true class.
+        normalize: Whether to draw the shares of each true class.
         ax: Axes to draw on; new ones if None.
 
     Returns:
@@ -145,7 +145,7 @@ def plot_matrices(matrices: ArrayLike, names: Sequence[str]) -> np.ndarray:
 
 
 def one_image_each(inputs: Any) -> np.ndarray:
-    """The one array of images among a model's inputs, in either layout.
+    """The only array of images among a model's inputs, in either layout.
 
     Raises:
         ValueError: There is none, or more than one.
@@ -166,9 +166,9 @@ def one_image_each(inputs: Any) -> np.ndarray:
 
 
 def shown_images(images: np.ndarray) -> list[np.ndarray]:
-    """Each as matplotlib takes it: floats from 0 to 1, grey or in colour."""
+    """Images for matplotlib: floats from 0 to 1, grayscale or in color."""
     floats = np.nan_to_num(_channels_last(images).astype(np.float32))
-    # Whole numbers may be of any type. Resizing takes floats a little beyond 1.
+    # Integers may be of any type. Resizing pushes floats slightly beyond 1.
     usual, large = (255, 65535) if images.dtype.kind in "iu" else (1, 255)
     low, high = floats.min(initial=0), usual
     if low < 0:
@@ -181,7 +181,7 @@ def shown_images(images: np.ndarray) -> list[np.ndarray]:
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
-    """The images, whichever axis has their channels."""
+    """The images with channels last, whichever axis they are on."""
     _, first, height, last = images.shape
     usual = (1, 3, 4)
     if last in usual or first not in usual or first >= min(height, last):
@@ -190,7 +190,7 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
 
 
 def _grid(number: int, title: float) -> np.ndarray:
-    """Axes for images with titles of that many inches, (number,)."""
+    """Axes for images with titles of this height in inches, (number,)."""
     from matplotlib import pyplot
 
     columns = min(math.ceil(math.sqrt(number)), 5) or 1

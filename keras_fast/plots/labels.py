@@ -1,4 +1,4 @@
-"""Which class does a label mean, and what is its name?"""
+"""Which class does a label stand for, and what is its name?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,13 @@ def class_index(labels: np.ndarray, num_classes: int) -> np.ndarray:
     Args:
         labels: Classes as numbers, (...) or (..., 1), or one-hot, (...,
             num_classes).
-        num_classes: How many classes there are.
+        num_classes: Number of classes.
 
     Returns:
         Classes from 0, (...) int64.
 
     Raises:
-        ValueError: A label is no class, or several.
+        ValueError: A label is not a class, or is several.
     """
     labels = np.asarray(labels)
     if labels.ndim > 1 and labels.shape[-1] == num_classes > 1:
@@ -32,7 +32,7 @@ def class_index(labels: np.ndarray, num_classes: int) -> np.ndarray:
         return labels.argmax(axis=-1)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    with np.errstate(invalid="ignore"):  # NaN is no class
+    with np.errstate(invalid="ignore"):  # NaN is not a class
         found = labels.astype(np.int64)
     wrong = (found != labels) | (found < 0) | (found >= num_classes)
     if wrong.any():
@@ -45,7 +45,7 @@ def class_index(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def class_name(label: Any, class_names: Sequence[str] | None) -> str:
-    """What to write for one label.
+    """The text for one label.
 
     A class, also as probabilities of all; several, as 0 and 1; or numbers.
     """

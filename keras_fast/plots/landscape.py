@@ -1,4 +1,4 @@
-"""How does a function of two numbers look?"""
+"""What does a function of two numbers look like?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 __all__ = ["plot_landscape"]
 
-# From dark to light, for every kind of colour vision.
+# From dark to light, for every kind of color vision.
 MAP = "viridis"
 LEVELS = 16
 
@@ -16,8 +16,8 @@ def plot_landscape(losses: ArrayLike, steps: ArrayLike) -> np.ndarray:
     """Draw a loss as contours, and as a surface.
 
     Args:
-        losses: (n, n): a row for each step in the first direction. What is
-            not finite is left out.
+        losses: (n, n): a row for each step in the first direction. Values that
+            are not finite are left out.
         steps: (n,).
 
     Returns:

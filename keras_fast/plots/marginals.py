@@ -1,6 +1,6 @@
-"""How does an outcome follow one of its inputs?
+"""How does an outcome depend on one of its inputs?
 
-As in `plots`, nothing is shown but drawn, and matplotlib is imported inside.
+As in `plots`, nothing is shown, only drawn, and matplotlib is imported inside.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["panels", "plot_curve"]
 
-# Up to so many numbers each is marked.
+# Up to this many numbers each one is marked.
 FEW = 10
-# So many letters fit side by side below a panel.
+# This many letters fit side by side below a panel.
 LONGEST = 24
 
 
@@ -51,15 +51,15 @@ def plot_curve(
 ) -> Axes:
     """Draw a mean with its spread at each value of an input.
 
-    Numbers make a line, on a log axis if they are spread over powers of ten.
-    A further curve on the same Axes gets another color.
-    Strings and booleans make points, and so does None beside numbers.
+    Numbers are drawn as a line, on a log axis if they span powers of ten.
+    A further curve on the same Axes gets another color. Strings and booleans
+    are drawn as points, and so is None among numbers.
 
     Args:
         values: Numbers in order, booleans or strings; None last.
         mean: The mean at each value, (points,).
         spread: A standard deviation at each value, (points,).
-        labels: Of both axes.
+        labels: Labels of both axes.
         ax: Axes to draw on; new ones if None.
 
     Returns:
@@ -95,7 +95,7 @@ def plot_curve(
 
 
 def _spread_out(ax: Axes, numbers: np.ndarray) -> None:
-    """A log axis for numbers of 0 or more whose powers of ten are spread."""
+    """Set a log axis for numbers of 0 or more that span powers of ten."""
     above = numbers[numbers > 0]
     if (numbers < 0).any() or not len(above):
         return

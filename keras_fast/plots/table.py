@@ -10,7 +10,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def as_text(rows: Rows) -> str:
-    """A line for each row, below one of the names."""
+    """A line for each row, below the column names."""
     table = [list(rows[0]), *([*row.values()] for row in rows)]
     table = [[str(cell) for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -20,7 +20,7 @@ def as_text(rows: Rows) -> str:
 
 
 def as_html(rows: Rows) -> str:
-    """What a notebook shows."""
+    """The table as a notebook shows it."""
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
     body = "".join(
         "<tr>"

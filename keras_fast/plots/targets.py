@@ -1,4 +1,4 @@
-"""What is the target of an image, and how do both look together?"""
+"""What kind of target does an image have, and how are both drawn?"""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["kind_of", "plot_targets"]
 
-# Images of fewer grey levels than this are rare.
+# Images with fewer gray levels than this are rare.
 MOST_CLASSES = 64
 OPACITY = 0.6
-# A side of an image, in inches.
+# Side of an image, in inches.
 SIDE = 2.3
 
 
 def kind_of(targets: np.ndarray) -> str:
-    """What the targets of images are.
+    """The kind of the targets of images.
 
     Args:
         targets: (n, ...).
@@ -63,9 +63,9 @@ def plot_targets(
     Args:
         images: (n, height, width, channels).
         columns: What to draw for each image, by its name, (n, ...); None for
-            the image alone. Of masks class 0 is left clear. Points are in
-            pixels, x and y; if those of the first column all lie from -1 to 1,
-            all are taken for shares of the image.
+            only the image. In masks class 0 is left clear. Points are in
+            pixels, x and y; if those of the first column are all from -1 to 1,
+            all are taken as relative to the image.
         titles: One for each image, drawn above its first column.
         class_names: Names of the classes of masks, for a legend.
 
@@ -157,13 +157,13 @@ def _draw_mask(ax: Axes, mask: np.ndarray) -> None:
 
 
 def _extent(ax: Axes, width: int, height: int) -> Any:
-    """Over the image, also where the mask has another size."""
+    """The extent of the image, even if the mask has another size."""
     images = ax.get_images()
     return images[0].get_extent() if images else (0, width, height, 0)
 
 
 def _colour(number: int) -> str:
-    # What the loss ignores.
+    # 255 is usually the class that the loss ignores.
     usual = number > 0 and number != 255
     return COLORS[(number - 1) % len(COLORS)] if usual else GREY
 
@@ -202,7 +202,7 @@ def _grey(image: np.ndarray) -> dict[str, Any]:
 def _grid(
     number: int, names: list[str], titles: Sequence[str] | None
 ) -> np.ndarray:
-    """Axes (number, columns), the columns named."""
+    """Axes (number, columns), with column titles."""
     from matplotlib import pyplot
 
     _, grid = pyplot.subplots(

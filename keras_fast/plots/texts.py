@@ -1,6 +1,6 @@
-"""How do these texts look, word by word?
+"""What do these texts look like, word by word?
 
-As in `plots`, nothing is shown but drawn, and matplotlib is imported inside.
+As in `plots`, nothing is shown, only drawn, and matplotlib is imported inside.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["plot_texts", "texts_as_html"]
 FOR, AGAINST = (
     [int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in COLORS[:2]
 )
-# Of the color in the background of a word: black is legible on it.
+# Strength of a word's background color: black is legible on it.
 MOST_COLOR = 0.7
-# Words said in text as well, for those who see no color.
+# Number of words also listed as text, for readers who see no color.
 MOST_NAMED = 5
-# In points of print.
+# In points.
 WIDTH, SIZE, LINE, MARGIN = 560, 10, 19, 14
 LONGEST = 60
 KEY = "blue speaks for the class, orange against it"
@@ -50,8 +50,8 @@ def plot_texts(
     Args:
         texts: The words of each.
         titles: One for each.
-        scores: One for each word. Those above 0 are blue, those below orange,
-            the more so the nearer to the largest of the text. None for no
+        scores: One for each word. Positive ones are blue, negative ones orange,
+            the more intense the closer to the largest of the text. None for no
             colors.
 
     Returns:
@@ -99,13 +99,13 @@ def texts_as_html(
     titles: Sequence[str],
     scores: Sequence[ArrayLike],
 ) -> str:
-    """What a notebook shows of texts with scores.
+    """The HTML that a notebook shows for texts with scores.
 
-    A word's score is its tooltip. Below each text the words that speak most
-    for and against the class are named, for those who see no color.
+    A word's score is its tooltip. Below each text the words with the strongest
+    evidence for and against the class are listed, for readers who see no color.
     """
     blocks = [_block(*each) for each in zip(texts, titles, scores, strict=True)]
-    # Its own background: notebooks may be dark.
+    # Its own background, as notebooks may be dark.
     return (
         '<div style="background:#fff;color:#000;padding:.5em;'
         'line-height:1.8;max-width:50em">'
@@ -161,7 +161,7 @@ def _draw(ax: Axes, places: Sequence[Place], scores: Any) -> None:
 
 
 def _places(words: Sequence[str]) -> list[Place]:
-    """Word after word, in lines of `WIDTH`."""
+    """The words in order, in lines of `WIDTH`."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 

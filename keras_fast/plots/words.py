@@ -1,4 +1,4 @@
-"""Where do these words lie, and which are they?"""
+"""Where do these words lie, and what are they?"""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["plot_words"]
 
 MOST_LABELS = 40
 LONGEST = 28
-# So many have room in smaller axes.
+# This many fit in smaller axes.
 FEW = 16
-# Between a dot and its label, in points of print.
+# Between a dot and its label, in points.
 GAP = np.array([5, 3])
-# Where a label goes: its place beside the dot, by choice.
+# Positions of a label beside its dot, in order of preference.
 SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
 
 
@@ -31,13 +31,13 @@ def plot_words(
     names: tuple[str, str],
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a dot for each word, and write beside it which it is.
+    """Draw a dot for each word, and write the word beside it.
 
     Args:
         points: (n, 2).
-        words: One for each point, those that matter most first: up to 40 of
-            them are written. A label for which there is no room is left out.
-        names: What the two axes are.
+        words: One for each point, the most important first: up to 40 of them
+            are written. A label that does not fit is left out.
+        names: Names of the two axes.
         ax: Axes to draw on; new ones if None.
 
     Returns:
@@ -54,20 +54,20 @@ def plot_words(
     ax.scatter(*points.T, s=8, color=GREY, linewidths=0)
     labelled(ax, *names, legend=False)
     written = _write(ax, points[:MOST_LABELS], [_short(word) for word in words])
-    # Over the backgrounds of labels.
+    # Above the backgrounds of labels.
     ax.scatter(*points[written].T, s=26, color=COLORS[0], lw=0, zorder=4)
     return ax
 
 
 def _write(ax: Axes, points: np.ndarray, words: Sequence[str]) -> list[int]:
-    """Write each word beside its point, unless it would lie on another.
+    """Write each word beside its point, unless it would overlap another.
 
     Returns:
-        Which have been written.
+        Indices of the written words.
     """
-    # Lays the axes out, so that a point has its pixel.
+    # Lay out the axes, so that points have pixel positions.
     ax.figure.canvas.figure.draw_without_rendering()
-    scale = ax.figure.dpi / 72  # pixels a point of print
+    scale = ax.figure.dpi / 72  # pixels per point
     pixels = ax.transData.transform(points)
     taken = np.hstack([pixels - 3 * scale, pixels + 3 * scale])
     frame = np.array(ax.get_window_extent().extents)

@@ -1,4 +1,4 @@
-"""Which value at this progress? Plain functions from 0 to 1."""
+"""Which value at this progress? Plain functions of progress, 0 to 1."""
 
 from keras_fast.schedules.anneal import (
     cosine,

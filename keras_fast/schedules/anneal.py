@@ -1,7 +1,7 @@
-"""Which value between two ends, and how do such pieces follow another?
+"""Which value between two ends, and how are such pieces joined?
 
-The four curves that every schedule is made of, and `join`. They are public
-as `keras_fast.schedules`.
+The four curves that all schedules are made of, and `join`. They are public as
+`keras_fast.schedules`.
 """
 
 import math
@@ -12,8 +12,8 @@ from keras_fast._checks import between, finite, function, positive, several
 
 __all__ = ["cosine", "exponential", "join", "linear", "polynomial"]
 
-# k / n and sums of fractions miss a boundary by rounding: this near, in
-# units of the whole run, is on it. A run of 1e8 updates still tells two apart.
+# k / n and sums of fractions miss a boundary by rounding: values this near, in
+# units of the whole run, are on it. Even a run of 1e8 updates resolves two.
 SNAP = 1e-9
 
 
@@ -96,7 +96,7 @@ def polynomial(
         progress: Share of the run that is done, 0 to 1.
         start: Value at 0.
         end: Value at 1.
-        power: 1 is a straight line; above, the change comes late.
+        power: 1 is a straight line; above 1, the change comes late.
 
     Returns:
         The value at `progress`.
@@ -118,8 +118,8 @@ def join(
     """Run several schedules one after the other.
 
     Phase i takes `fractions[i]` of the run, and its schedule sees its own
-    progress from 0 to 1. At the moment where two phases meet, the later one
-    has begun. The result can be pickled if the schedules can.
+    progress from 0 to 1. The boundary between two phases belongs to the later
+    one. The result can be pickled if the schedules can.
 
     Args:
         fractions: Length of each phase as a share of the run; sums to 1.
@@ -129,9 +129,9 @@ def join(
         A function of progress.
 
     Raises:
-        ValueError: The fractions do not sum to 1, or there are not as many
-            as schedules.
-        TypeError: One of the two is no list, or a schedule can't be called.
+        ValueError: The fractions do not sum to 1, or their number is not that
+            of the schedules.
+        TypeError: An argument is not a list, or a schedule can't be called.
 
     Examples:
         >>> from functools import partial
@@ -161,14 +161,14 @@ def join(
 
 
 def clamped(progress: float) -> float:
-    """`progress` within 0 and 1; NaN and what is no number are refused."""
+    """`progress` clamped to 0 and 1; NaN and non-numbers are refused."""
     if isinstance(progress, float) and math.isinf(progress):
         return 1.0 if progress > 0 else 0.0
     return min(max(finite("progress", progress), 0.0), 1.0)
 
 
 def mix(share: float, start: float, end: float) -> float:
-    """`share` of the way from `start` to `end`, and exact at both."""
+    """`share` of the way from `start` to `end`, exact at both ends."""
     start = finite("start", start)
     end = finite("end", end)
     if share == 1:  # start + (end - start) need not be end in floats

@@ -2,7 +2,7 @@
 
 Each is `f(progress, ...) -> float`. Progress runs from 0, the first update,
 to 1, the end of the run; update k of n is at k / n. Values outside are
-clamped, so a schedule can be asked about any moment, in any order.
+clamped, so a schedule can be evaluated anywhere, in any order.
 """
 
 import math
@@ -46,10 +46,10 @@ def one_cycle(
     Args:
         progress: Share of the run that is done, 0 to 1.
         max_lr: The peak.
-        pct_start: Share of the run that the way up takes.
+        pct_start: Share of the run that the rise takes.
         div_factor: The run starts at `max_lr / div_factor`.
         final_div_factor: The run ends at `max_lr / final_div_factor`.
-        anneal: Shape of both ways, `"cosine"` or `"linear"`.
+        anneal: Shape of the rise and the fall, `"cosine"` or `"linear"`.
 
     Returns:
         The value at `progress`.
@@ -89,15 +89,15 @@ def sgdr(
 ) -> float:
     """Anneal from `max_lr` to `min_lr`, jump back and anneal again.
 
-    Where one cycle ends the next has begun; only the end of the run belongs
-    to the cycle before it. The run may end within a cycle.
+    A boundary between two cycles belongs to the later one; only the end of the
+    run belongs to the cycle before it. The run may end within a cycle.
 
     Args:
         progress: Share of the run that is done, 0 to 1.
         max_lr: Value at the start of each cycle.
         cycle_len: Length of the first cycle as a share of the run.
-        cycle_mult: How many times longer each cycle is than the one before.
-        min_lr: Value that each cycle comes down to.
+        cycle_mult: Factor by which each cycle is longer than the one before.
+        min_lr: Value at the end of each cycle.
 
     Returns:
         The value at `progress`.
@@ -254,7 +254,7 @@ def flat_cosine(
 
 
 def _within_cycle(position: float, mult: float, snap: float) -> float:
-    """Share of its cycle that is done at `position`, in first cycles."""
+    """Share of its cycle that is done; `position` is in first cycles."""
     growth = mult - 1
     rate = math.log1p(growth)
     index = math.log1p(position * growth) / rate if growth else position

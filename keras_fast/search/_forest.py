@@ -1,7 +1,7 @@
 """What does a random forest learn from the trials?
 
-Each tree is grown on a bootstrap sample. The trials that it has not seen, on
-average 37 %, are out of its bag: only they judge it.
+Each tree is grown on a bootstrap sample. The trials it has not seen, 37 % on
+average, are out of its bag: only they judge it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from keras_fast.search._trials import Hyperparameter
 __all__ = ["Forest"]
 
 TREES = 300
-# A curve with more points looks no different.
+# A curve with more points would look the same.
 MOST_POINTS = 40
 
 
@@ -24,7 +24,7 @@ class Forest:
     Args:
         hyperparameters: The hyperparameters of the trials.
         targets: The target of each trial, (trials,).
-        seed: Of the bootstrap samples.
+        seed: Seed of the bootstrap samples.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Forest:
     def drops(
         self, hyperparameter: Hyperparameter, repeats: int, seed: int
     ) -> np.ndarray:
-        """By how much R² drops when its values are shuffled, (repeats,).
+        """The drops of R² when its values are shuffled, (repeats,).
 
         They are shuffled among the trials that have the hyperparameter.
         """
@@ -66,7 +66,7 @@ class Forest:
     def marginal(
         self, hyperparameter: Hyperparameter
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What each tree predicts for its levels, all else as in the trials.
+        """Each tree's prediction for its levels, all else as in the trials.
 
         Returns:
             Codes of levels, (points,), and the mean prediction over the
@@ -89,7 +89,7 @@ class Forest:
         return points, np.stack(votes)
 
     def _encoded(self, changed: dict[str, np.ndarray]) -> np.ndarray:
-        """The trials as the trees see them, some codes changed."""
+        """The trials as the trees see them, with some codes changed."""
         return np.hstack(
             [
                 each.rows[changed.get(each.name, each.codes)]
@@ -98,7 +98,7 @@ class Forest:
         )
 
     def _votes(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """What each tree predicts, from (..., trials, columns)."""
+        """The prediction of each tree, from (..., trials, columns)."""
         rows = x.reshape(-1, x.shape[-1])
         for tree in self._trees:
             yield tree.predict(rows, check_input=False).reshape(x.shape[:-1])

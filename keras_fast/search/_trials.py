@@ -15,7 +15,7 @@ __all__ = ["Hyperparameter", "read"]
 
 Trials = Sequence[Mapping[str, Any]]
 
-# A bootstrap sample of fewer leaves two or three of them out of the bag.
+# A smaller bootstrap sample leaves only two or three trials out of the bag.
 FEWEST = 8
 
 
@@ -26,12 +26,12 @@ class Hyperparameter:
     Args:
         name: Its name.
         levels: Its distinct values, in order, None last.
-        codes: Which level each trial has, (trials,). One without this
-            hyperparameter has a level drawn from the other trials: so it can
-            not be told from the value that it is missing, and the choice that
-            it depends on takes the credit.
+        codes: The level of each trial, (trials,). A trial without this
+            hyperparameter gets a level drawn from the other trials: so the
+            value does not reveal that it is missing, and the choice that it
+            depends on gets the credit.
         present: Which trials have it, (trials,).
-        rows: What a forest sees of each level, (levels, columns).
+        rows: What a forest sees for each level, (levels, columns).
     """
 
     name: str
@@ -63,8 +63,8 @@ class Hyperparameter:
 def _rows(levels: list[Any]) -> np.ndarray:
     """A column for numbers and one for None, or one for each string.
 
-    Numbers become ranks: a tree asks for their order alone, and ranks are
-    exact at any scale. None becomes a rank in the middle, with a mark.
+    Numbers become ranks: a tree uses only their order, and ranks are exact at
+    any scale. None becomes a rank in the middle, with a flag.
     """
     if isinstance(levels[0], str):
         return np.eye(len(levels), dtype=np.float32)
@@ -84,7 +84,7 @@ def read(
 ) -> tuple[list[Hyperparameter], np.ndarray]:
     """The hyperparameters by name, and the target of each trial, (trials,).
 
-    Trials without a finite target are left out, and a warning says so.
+    Trials without a finite target are left out, with a warning.
     """
     string("target", target)
     listed = several("trials", trials)
@@ -146,7 +146,7 @@ def _trial(index: int, trial: Any, target: str) -> Mapping[str, Any]:
 
 
 def _target(index: int, value: Any, target: str) -> float:
-    """A number; NaN of None, which is what optuna has for a failed trial."""
+    """A number; NaN for None, which optuna has for a failed trial."""
     if value is None:
         return math.nan
     if isinstance(value, bool | np.bool_) or not isinstance(

@@ -54,8 +54,8 @@ class TrialCurve:
     def plot(self, ax: Any = None) -> Any:
         """Draw it with its spread and return the matplotlib `Axes`.
 
-        Numbers that are spread over powers of ten get a log axis, and
-        strings and booleans are drawn as points.
+        Numbers that span powers of ten get a log axis, and strings and
+        booleans are drawn as points.
 
         Args:
             ax: Axes to draw on; new ones if None.
@@ -67,7 +67,7 @@ class TrialCurve:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrialImportance:
-    """What `trial_importance` found.
+    """The result of `trial_importance`.
 
     Args:
         target: Name of the target.
@@ -75,9 +75,9 @@ class TrialImportance:
         r2: Out-of-bag R² of the forest: the share of the target's variance
             that it predicts for trials it has not seen. At or below 0 the
             importances are noise.
-        importances: By how much R² drops when the values of a hyperparameter
-            are shuffled, by its name, the largest first. Noise can make it
-            slightly negative.
+        importances: Drop of R² when the values of a hyperparameter are
+            shuffled, by name, the largest first. Noise can make it slightly
+            negative.
         spreads: Standard deviation of each importance over the repeats, by
             name, in the same order.
 
@@ -109,8 +109,8 @@ class TrialImportance:
         """The mean prediction at each value of one hyperparameter.
 
         The other hyperparameters are those of the trials (the partial
-        dependence). Trials without this hyperparameter are left out. Of more
-        than 40 numbers, 40 are taken.
+        dependence). Trials without this hyperparameter are left out. If there
+        are more than 40 numbers, 40 are used.
 
         Args:
             name: Name of the hyperparameter.
@@ -137,7 +137,7 @@ class TrialImportance:
         """Draw the importances and the curves of the most important ones.
 
         Args:
-            num_curves: Number of curves at most.
+            num_curves: Maximum number of curves.
 
         Returns:
             The matplotlib `Axes`, (1 + curves,).
@@ -165,24 +165,23 @@ def trial_importance(
     """Estimate which hyperparameters matter, with a random forest over trials.
 
     The forest has 300 trees and needs scikit-learn:
-    `pip install "keras-fast[search]"`. Logarithms change nothing, as trees
-    look at the order of numbers alone. Hyperparameters that always change
-    together share their importance.
+    `pip install "keras-fast[search]"`. Logarithms change nothing, as trees use
+    only the order of numbers. Hyperparameters that always change together
+    share their importance.
 
-    Look at `r2` first. Below about 0.3 the order of the importances is a
-    guess, and at or below 0 it is noise.
+    Check `r2` first. Below about 0.3 the order of the importances is a guess,
+    and at or below 0 it is noise.
 
     Args:
         trials: A dict for each trial, with its hyperparameters and the
             target. Values are numbers, booleans, strings or None, which is a
-            value of its own: no clipping, no activation. A hyperparameter
-            that only some trials have, such as the momentum of SGD alone, is
-            left out of the others, and judged by those that have it.
+            value of its own: no clipping, no activation. A hyperparameter that
+            only some trials have, such as SGD's momentum, is missing from the
+            others, and is judged by the trials that have it.
         target: The key of the result, such as `"val_loss"`. Trials whose
             target is NaN, infinite or None are left out, with a warning.
-        num_repeats: How often the values of each hyperparameter are
-            shuffled.
-        seed: Of the forest and all draws. The same trials, in the same
+        num_repeats: How often the values of each hyperparameter are shuffled.
+        seed: Seed of the forest and all draws. The same trials, in the same
             order, and the same seed give the same result.
 
     Returns:
@@ -190,7 +189,7 @@ def trial_importance(
 
     Raises:
         ImportError: scikit-learn is not installed.
-        TypeError: A trial is no dict, or a value none of the kinds above.
+        TypeError: A trial is not a dict, or a value has another type.
         ValueError: The target is missing in a trial or always the same, fewer
             than 8 trials have a finite one, a hyperparameter is a number in
             one trial and a string in another, or none of them varies.

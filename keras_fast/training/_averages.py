@@ -14,14 +14,14 @@ __all__ = ["Averages"]
 class Averages(keras.callbacks.Callback):
     """Validates and ends with averages of the weights, the best if validated.
 
-    The optimizer makes the averages, see `averaged_updates`. From the first
-    batch of validation to the next epoch they are the model's weights, so that
-    other callbacks save what was validated.
+    The optimizer computes the averages, see `averaged_updates`. From the first
+    validation batch to the next epoch they are the model's weights, so that
+    other callbacks save the weights that were validated.
 
     Args:
-        averages: One for each variable that trains; None for no averaging.
-        num_epochs: Number of updates that an average is over, in epochs; None
-            for averages that the user has asked the optimizer for.
+        averages: One for each trainable variable; None for no averaging.
+        num_epochs: Length of an average in epochs; None for averages that the
+            user has requested from the optimizer.
         before: Loss and metrics on the validation data before, if there are
             such data.
     """
@@ -36,7 +36,7 @@ class Averages(keras.callbacks.Callback):
         self._averages, self._num_epochs = averages, num_epochs
         self._hidden: list[np.ndarray] | None = None
         self._score = _score(before) if before else None
-        self.kept = dict(before)  # metrics of what the training ends with
+        self.kept = dict(before)  # metrics of the final weights
         self._best: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -73,7 +73,7 @@ class Averages(keras.callbacks.Callback):
             self.model.set_weights(self._best)
 
     def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """`ResumableCheckpoint` asks for what there is to save."""
+        """Store the state that `ResumableCheckpoint` saves."""
         if self._score is not None:
             store["score"] = np.array(self._score)
         for name, value in self.kept.items():
@@ -83,7 +83,7 @@ class Averages(keras.callbacks.Callback):
                 store[f"{name}{i}"] = value
 
     def load_own_variables(self, store: dict[str, np.ndarray]) -> None:
-        """Take what `save_own_variables` gave."""
+        """Restore the state that `save_own_variables` stored."""
         if "score" in store:
             accuracy, loss = store["score"].tolist()
             self._score = accuracy, loss
@@ -109,8 +109,8 @@ class Averages(keras.callbacks.Callback):
 def _score(metrics: Mapping[str, float]) -> tuple[float, float]:
     """More is better: the accuracy if it is measured, then the loss.
 
-    On few images the loss of a model that is more and more sure rises while
-    its accuracy does so too.
+    On few images, the loss of an increasingly confident model rises although
+    its accuracy rises too.
     """
     accuracies = [v for name, v in metrics.items() if "acc" in name]
     return (accuracies[0] if accuracies else 0.0), -metrics["loss"]

@@ -1,4 +1,4 @@
-"""What does a frozen body make of this data, held in memory?"""
+"""What features does a frozen body compute for this data, in memory?"""
 
 import zlib
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ MOST_BYTES = 2 << 30
 
 
 class NoFeatures(Exception):
-    """Features can't be computed once for this data; says why."""
+    """Features can't be computed once for this data; the message says why."""
 
 
 class Features(NamedTuple):
-    """Features, targets and weights of samples, one row a sample and view."""
+    """Features, targets and weights of samples, one row per sample and view."""
 
     x: Any
     y: Any
@@ -38,17 +38,17 @@ def features(
     num_views: int,
     **how: Any,
 ) -> Features:
-    """Run the body over the data, in views where they differ.
+    """Run the body over the data, in several views if they differ.
 
-    Data that is augmented anew at each pass gives another view each time. Data
-    that is not is recognized by its first batch, and passed over once.
+    Data augmented anew at each pass gives a new view each time. Other data is
+    recognized by its first batch, and read once.
 
     Args:
         body: A model with one output.
-        x: Data, as `fit()` takes it.
+        x: Data, as accepted by `fit()`.
         y: As in `fit()`.
         sample_weight: As in `fit()`.
-        num_views: How many views at most.
+        num_views: Maximum number of views.
         **how: `batch_size`, `class_weight`, `steps` and `verbose`, see
             `weighted_batches`.
 
@@ -67,7 +67,7 @@ def features(
             inputs, targets, weights = batch
             checksums = _checksums(inputs)
             if view and not part and seen.intersection(checksums):
-                break  # no other view
+                break  # the same view again
             if not view:
                 seen.update(checksums)
             rows_at_once = max(rows_at_once, len(checksums))
@@ -88,19 +88,19 @@ def features(
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """One structure of arrays of many, or None for none."""
+    """Join a sequence of structures of arrays; None for none."""
     if parts[0] is None:
         return None
     return keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
 
 
 def _run(body: keras.Model, inputs: Any, size: int) -> np.ndarray:
-    """Features of one batch."""
+    """The features of one batch."""
     count = len(keras.tree.flatten(inputs)[0])
     return np.asarray(body.predict_on_batch(filled(inputs, size)))[:count]
 
 
 def _checksums(inputs: Any) -> list[int]:
-    """One number a sample."""
+    """One number per sample."""
     array = np.ascontiguousarray(keras.tree.flatten(inputs)[0])
     return [zlib.crc32(row.tobytes()) for row in array]

@@ -1,4 +1,4 @@
-"""How does a recipe train each group of layers at its own rate, for a while?"""
+"""How does a recipe temporarily train each group at its own rate?"""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ __all__ = ["group_rates"]
 def group_rates(
     model: keras.Model, groups: Groups, rates: slice
 ) -> Iterator[None]:
-    """A learning rate for each group, for a while."""
+    """Give each group its own learning rate, for a while."""
     if rates.start == rates.stop:
         yield
         return

@@ -1,9 +1,10 @@
-"""How does a head come to where a regularized linear model would be?
+"""How does a head end up where a regularized linear model would be?
 
-In many short epochs on what the frozen body computes once. Adam from a last
-layer of zeros does as well as a logistic regression whose penalty is chosen by
-cross-validation: few small steps are the penalty. An initialization at random
-would stay where the features say nothing of it, as noise in each prediction.
+It trains for many short epochs on features of the frozen body, computed once.
+Adam from a last layer of zeros does as well as a logistic regression whose
+penalty is chosen by cross-validation: few small steps act as the penalty.
+Random weights would remain where the features carry no information, as noise
+in each prediction.
 """
 
 from collections.abc import Mapping
@@ -42,16 +43,16 @@ def train_head(
 
     Args:
         model: The compiled model.
-        data: What `fit()` takes.
+        data: Arguments of `fit()`.
         epochs: Passes over one view.
         num_views: Views of augmented data.
 
     Returns:
-        The History, and with validation data what a linear model on the same
-        features reaches there, if there is one.
+        The History, and the metrics of a linear model on the same features, if
+        there is one and there are validation data.
 
     Raises:
-        NoFeatures: There can be none; says why.
+        NoFeatures: Features can't be computed; the message says why.
     """
     body, head = _cut(model)
     names = ("y", "sample_weight", "class_weight", "batch_size")
@@ -84,13 +85,13 @@ def train_head(
 
 
 def _cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Body and head, if training the head is training the model."""
+    """Body and head, if training the head alone trains the model."""
     for name in ("train_step", "compute_loss"):
         if getattr(type(model), name) is not getattr(keras.Model, name):
             raise NoFeatures(f"the model has a `{name}` of its own")
     if model.loss is None:
         raise NoFeatures("the model is compiled without a loss")
-    # A Sequential model of unknown shapes has none yet.
+    # A Sequential model of unknown shapes has no outputs yet.
     if len(getattr(model, "outputs", ())) > 1:
         raise NoFeatures("the model has several outputs")
     try:
@@ -116,7 +117,7 @@ def validated(model: keras.Model, data: Mapping[str, Any]) -> Metrics:
 
 
 def _validation(data: Mapping[str, Any]) -> Any:
-    """Validation data, if `fit()` finds it whole afterwards."""
+    """Validation data, if it is still complete for `fit()` afterwards."""
     validation = data.get("validation_data")
     return None if is_one_shot(validation) else validation
 
@@ -129,7 +130,7 @@ def _fit(
     metrics: Any = None,
     verbose: int | str = 0,
 ) -> keras.callbacks.History:
-    """Train this head with the loss that the model is compiled with."""
+    """Train this head with the model's compiled loss."""
     rate = PEAK * _start(_last_dense(head), given.y)
     start_points(head, given)
     with scope(model):
@@ -160,9 +161,9 @@ def _fit(
 
 
 def _start(last: Any, y: Any) -> float:
-    """Put the last layer where it knows nothing; returns the targets' scale.
+    """Set the last layer to know nothing; return the scale of the targets.
 
-    Targets of a regression may be of any size, and Adam's steps are of one.
+    Regression targets may have any scale, but Adam's steps have a fixed one.
     """
     if last is None:
         return 1.0
@@ -173,7 +174,7 @@ def _start(last: Any, y: Any) -> float:
         and last.bias is not None
         and targets.dtype.kind == "f"
         and targets.reshape(len(targets), -1).shape[1] == last.units
-        and np.abs(targets).max() > 1  # or it may be a share
+        and np.abs(targets).max() > 1  # otherwise it may be a share
     )
     if not regression:
         return 1.0
@@ -185,7 +186,7 @@ def _start(last: Any, y: Any) -> float:
 def _linear(head: keras.Model, given: Features) -> keras.Model | None:
     """A linear model on the same features, with the same outputs.
 
-    None of maps of features, and of outputs that are not a dense layer's.
+    None for feature maps, and if the outputs are not a dense layer's.
     """
     last = _last_dense(head)
     if last is None or head.output_shape != (None, last.units):
@@ -211,7 +212,7 @@ def _last_dense(model: keras.Model) -> Any:
 
 
 def _is_linear(head: keras.Model) -> bool:
-    """Whether one dense layer is all that learns of features in a row."""
+    """Whether a single dense layer learns from flat features."""
     last = _last_dense(head)
     learns = [
         layer
@@ -223,7 +224,7 @@ def _is_linear(head: keras.Model) -> bool:
 
 
 def _metrics(model: keras.Model) -> Any:
-    """The metrics that the model is compiled with, as they began."""
+    """The metrics that the model is compiled with, in their initial state."""
 
     def copied(metric: Any) -> Any:
         if not isinstance(metric, keras.metrics.Metric):

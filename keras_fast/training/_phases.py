@@ -1,4 +1,4 @@
-"""How are several fits one training to its callbacks?"""
+"""How do several fits look like one training run to callbacks?"""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Between(Scheduler):
-    """A scheduler over the epochs from `first` to `last` of a training."""
+    """A scheduler for the epochs from `first` to `last` of a training run."""
 
     def __init__(self, scheduler: Scheduler, first: int, last: int):
         super().__init__(scheduler.optimizer)
@@ -49,14 +49,14 @@ class Between(Scheduler):
 
 
 class OneTraining(keras.callbacks.CallbackList):
-    """The user's callbacks, to which several fits are one training.
+    """The user's callbacks, which see several fits as one training run.
 
-    They hear of the begin of the first fit and of the end of the last. Each
-    fit has callbacks of its own besides, which run before them.
+    They are told of the beginning of the first fit and of the end of the last.
+    Each fit also has its own callbacks, which run before them.
 
     Args:
         model: The model.
-        callbacks: What the user gave as `callbacks`, as in `fit()`.
+        callbacks: The user's `callbacks`, as in `fit()`.
         history: Records all fits.
         epochs: Epochs of all fits.
         verbose: As in `fit()`.
@@ -95,7 +95,7 @@ class OneTraining(keras.callbacks.CallbackList):
         *own: keras.callbacks.Callback,
         **fit_kwargs: Any,
     ) -> None:
-        """Train from epoch `first` to `last`, with callbacks for this part."""
+        """Train from epoch `first` to `last`, with callbacks for this stage."""
         self._own, self._last = list(own), last == self._epochs
         self.callbacks = [*own, *self._given]
         for callback in own:
@@ -105,26 +105,26 @@ class OneTraining(keras.callbacks.CallbackList):
         )
 
     def record(self, **values: float) -> None:
-        """Add columns to the History, for the epochs of the last part."""
+        """Add columns to the History, for the epochs of the last stage."""
         for name, value in values.items():
             column = self._history.history.setdefault(name, [])
             column += [value] * (len(self._history.epoch) - len(column))
 
     @property
     def goes_on(self) -> bool:
-        """Whether the training has begun and not ended, also between fits."""
+        """Whether training has begun and not ended, even between fits."""
         return self._begun and not self.ended
 
     def is_past(self, epoch: int) -> bool:
-        """Whether a checkpoint goes on from behind this part's last epoch.
+        """Whether a checkpoint resumes after the last epoch of this stage.
 
-        At its very end the part runs once more, with no epoch left: the file
-        has the variables of this part.
+        At the very end of a stage, the stage runs once more with no epoch
+        left: the file has the variables of this stage.
         """
         return any(each._place() > (epoch, 0) for each in self._checkpoints)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        # Keras tells `steps` only to a list that it makes itself.
+        # Keras gives `steps` only to a list that it makes itself.
         steps = batches_of_this_fit()
         self.set_params({**self.params, "steps": steps})
         self._tell(super().on_train_begin, logs, not self._begun)
@@ -151,7 +151,7 @@ def check_fit_kwargs(
     refused: Iterable[str],
     why: str = "the recipe sets it for each of its fits",
 ) -> None:
-    """Refuse what `fit()` does not take, and what a recipe has no use for."""
+    """Refuse arguments that `fit()` lacks, and those that a recipe sets."""
     known = inspect.signature(keras.Model.fit).parameters
     for name, value in fit_kwargs.items():
         if name in refused:
@@ -167,7 +167,7 @@ def check_fit_kwargs(
 
 
 def check_callbacks(callbacks: Any) -> None:
-    """Refuse what a training of several fits would make useless or wrong."""
+    """Refuse callbacks that several fits would make useless or wrong."""
     given = flattened(callbacks)
     check_rates(given)
     if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in given):
@@ -180,15 +180,15 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def check_length(recipe: str, x: Any, fit_kwargs: dict[str, Any]) -> None:
-    """Refuse data that no schedule can be laid over."""
+    """Refuse data of unknown length, for which no schedule can be made."""
     if not has_length(x):
         known_length(f"`{recipe}`", fit_kwargs.get("steps_per_epoch"))
 
 
 def without_split(data: dict[str, Any]) -> dict[str, Any]:
-    """What `fit()` takes, with `validation_data` for `validation_split`.
+    """Arguments of `fit()`, with `validation_data` for `validation_split`.
 
-    Or the head would train on them, and each fit split again.
+    Otherwise the head would train on them, and each fit would split again.
     """
     share = data.pop("validation_split", 0)
     if share and data.get("validation_data") is None:

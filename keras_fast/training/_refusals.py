@@ -1,4 +1,4 @@
-"""What do recipes that fine-tune refuse, before anything has trained?"""
+"""What do fine-tuning recipes refuse before any training?"""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ __all__ = ["check_ends", "check_model", "check_optimizer"]
 
 
 def check_model(model: keras.Model) -> Groups:
-    """Refuse a model whose head can't be known, or can't train alone.
+    """Refuse a model whose head is unknown, or can't train alone.
 
     Returns:
         Its groups of layers.
@@ -46,10 +46,10 @@ def check_model(model: keras.Model) -> Groups:
 
 
 def check_ends(recipe: str, fit_kwargs: dict[str, Any]) -> None:
-    """Refuse callbacks that decide too which weights the model ends with."""
+    """Refuse callbacks that also decide which weights the model ends with."""
     validation = fit_kwargs.get("validation_data")
     share = fit_kwargs.get("validation_split")
-    # Those that can be read only once are not looked at, see `validated`.
+    # Data that can be read only once is not looked at, see `validated`.
     read = validation is not None and not is_one_shot(validation)
     best = share or read
     for each in flattened(fit_kwargs.get("callbacks")):
@@ -66,7 +66,7 @@ def check_ends(recipe: str, fit_kwargs: dict[str, Any]) -> None:
 
 
 def check_optimizer(model: keras.Model, cycle: Scheduler) -> None:
-    """Refuse before anything has trained what the schedule would refuse."""
+    """Refuse early, before any training, what the schedule would refuse."""
     optimizer = compiled(model).optimizer
     for each in chain(optimizer):
         if not isinstance(each, keras.optimizers.LossScaleOptimizer):

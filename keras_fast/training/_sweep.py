@@ -1,7 +1,7 @@
-"""How does a second sweep do without a second trace?
+"""How does a second sweep avoid a second trace?
 
-A sweep leaves no trace in the model, so what it compiled is kept beside it
-and put in again for the next one, as long as it still fits.
+A sweep leaves no trace in the model, so its compiled functions are kept beside
+the model and reused for the next sweep, as long as they still fit.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ ATTRIBUTES = ("train_function", "train_step")
 
 
 def reuse(model: keras.Model) -> tuple[list[Any], list[Any]]:
-    """Put in what an earlier sweep compiled, if it was for this model's state.
+    """Reuse the compiled functions of an earlier sweep, if they still fit.
 
     Returns:
-        What the model consists of before the sweep, for `keep`.
+        The parts of the model before the sweep, for `keep`.
     """
     parts = _parts(model)
     kept = model.__dict__.get(KEPT)
@@ -34,7 +34,7 @@ def reuse(model: keras.Model) -> tuple[list[Any], list[Any]]:
 
 
 def keep(model: keras.Model, parts: tuple[list[Any], list[Any]]) -> dict:
-    """What to put into the model's `__dict__` once it is restored."""
+    """Entries to add to the model's `__dict__` once it is restored."""
     return {
         KEPT: {
             "parts": parts,

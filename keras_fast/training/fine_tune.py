@@ -46,7 +46,7 @@ Momentums = tuple[float, float, float] | None
 
 
 class _Plan(NamedTuple):
-    """What happens on the data itself."""
+    """The epochs on the data itself."""
 
     groups: Groups
     epochs: int
@@ -76,24 +76,23 @@ def fine_tune(
 ) -> FineTuneHistory:
     """Train the head of a pretrained model, then all of it.
 
-    1. The features that the frozen base computes are computed once, and the
-       head trains on them for `head_epochs`, its last layer starting at zero.
-       It ends up where a well-regularized linear model would be.
+    1. The frozen base computes its features once, and the head trains on them
+       for `head_epochs`, its last layer starting at zero. It ends up where a
+       well-regularized linear model would be.
     2. Everything trains for `epochs` with 1cycle, at rates that don't undo
        that. BatchNormalization in the base runs as in inference: a few hundred
        images can't give better moving averages.
     3. The model ends with a moving average of its weights. With
-       `validation_data`, these averages are what is validated, and the model
-       ends with the best of them: by accuracy if the model is compiled with
-       that metric, otherwise by loss. The weights from step 1 compete too. So
-       keep other data for a final test.
+       `validation_data`, these averages are validated, and the model ends with
+       the best of them: by accuracy if the model is compiled with that metric,
+       otherwise by loss. The weights from step 1 compete too. So keep other
+       data for a final test.
 
-    Callbacks see one training: `freeze_epochs`, if any, then `epochs`. The
+    Callbacks see one training run: `freeze_epochs`, if any, then `epochs`. The
     head's epochs on features come before it. With `ResumableCheckpoint` among
-    them it goes on from an interruption, bit for bit; the head's epochs on
-    features run again. Afterwards all layers are
-    trainable, except BatchNormalization in the base unless `train_batchnorm`
-    is True.
+    them training resumes after an interruption, bit for bit; the head's epochs
+    on features run again. Afterwards all layers are trainable, except
+    BatchNormalization in the base unless `train_batchnorm` is True.
 
     The defaults were chosen on photographs, see the benchmarks. fastai's own
     `fine_tune` is
@@ -105,38 +104,38 @@ def fine_tune(
 
     Args:
         model: A compiled model.
-        x: Data, as `fit()` takes it. If it is augmented, so that each pass
-            over it differs, features are computed for `num_views` passes.
-        y: Labels, as `fit()` takes them.
+        x: Data, as accepted by `fit()`. If it is augmented, so that each pass
+            differs, features are computed for `num_views` passes.
+        y: Labels, as accepted by `fit()`.
         epochs: Epochs in which everything trains.
         base_lr: Peak learning rate of the frozen epochs; when everything
             trains, the peak is half of it. The default was measured with
             Adam; SGD needs a much higher rate.
-        head_epochs: Epochs of the head on features; 0 leaves them out.
+        head_epochs: Epochs of the head on features; 0 for none.
         num_views: Number of augmented views of each image to compute features
             for.
-        freeze_epochs: Epochs in which the head alone trains on the data
-            itself, after those on features.
-        lr_mult: How many times lower the rate of the first group is than that
-            of the last, when everything trains.
+        freeze_epochs: Epochs in which only the head trains on the data itself,
+            after those on features.
+        lr_mult: Ratio of the last group's learning rate to that of the first,
+            when everything trains.
         momentums: See `keras_fast.callbacks.OneCycle`.
         train_batchnorm: Whether BatchNormalization trains too, as in fastai.
         average: Length of the moving average of the weights, as a share of
             `epochs` from 0 to 1; 0 for none. An optimizer with `use_ema` keeps
             its own.
-        **fit_kwargs: What else `fit()` takes.
+        **fit_kwargs: Other arguments of `fit()`.
 
     Returns:
         A `FineTuneHistory`, which is a History. With `validation_data`, its
         `linear` has the metrics of a linear model on the same features, None
-        where these are maps or the model does not end in a `Dense`; and `kept`
+        if these are maps or the model does not end in a `Dense`; and `kept`
         those of the weights that the model ends with.
 
     Raises:
-        ValueError: An argument is out of its range, the model is not
-            compiled or not built, its optimizer has a rate for each group
-            already, or a callback would have no effect, or take the place of
-            the averages or of the best weights.
+        ValueError: An argument is out of range, the model is not compiled or
+            not built, its optimizer already has a rate for each group, or a
+            callback would have no effect, or replace the averages or the best
+            weights.
 
     Warns:
         UserWarning: The features can't be computed once: the data can be read
@@ -207,7 +206,7 @@ def _train(
     history: FineTuneHistory,
     plan: _Plan,
 ) -> FineTuneHistory:
-    """The head alone if there are frozen epochs, then everything."""
+    """Train only the head for the frozen epochs, if any, then everything."""
     frozen, last = plan.frozen, plan.frozen + plan.epochs
     callbacks = data.pop("callbacks", None)
     verbose = data.get("verbose", "auto")
@@ -252,7 +251,7 @@ def _warn(reason: NoFeatures, frozen: int) -> None:
 
 @contextlib.contextmanager
 def _averaged(model: keras.Model, num_epochs: float | None) -> Iterator[Any]:
-    """Averages of what trains, for a while; None for 0 epochs."""
+    """Average the trainable variables for a while; None for 0 epochs."""
     if num_epochs == 0:
         yield None
         return

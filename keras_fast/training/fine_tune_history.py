@@ -6,13 +6,13 @@ __all__ = ["FineTuneHistory"]
 
 
 class FineTuneHistory(keras.callbacks.History):
-    """The History of `fine_tune`, and what it started from.
+    """The History of `fine_tune`, and its starting point.
 
     Args:
         head: History of the head on features, or None.
         linear: Loss and metrics, on the validation data, of a linear model on
             the features of the frozen base; None without validation data.
-        kept: The same of the weights that the model ends with. If `linear` is
+        kept: The same for the weights that the model ends with. If `linear` is
             better, fine-tuning has gained nothing.
 
     Examples:

@@ -1,4 +1,4 @@
-"""The last group of layers first, then one more at a time."""
+"""Train the last group of layers first, then one more at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ __all__ = ["gradual_unfreeze"]
 
 
 class _Stage(NamedTuple):
-    """From which group on layers train, in which epochs, at which rate."""
+    """The first group that trains, the epochs, and the learning rate."""
 
     group: int
     first: int
@@ -63,53 +63,52 @@ def gradual_unfreeze(
     train_batchnorm: bool = False,
     **fit_kwargs: Any,
 ) -> keras.callbacks.History:
-    """Train the last group of layers, then free one more group at a time.
+    """Train the last group of layers, then unfreeze one more group at a time.
 
     In each stage one more group of layers trains, from the head towards the
-    input, under a schedule of its own; in the last stage everything does. Each
-    group's learning rate is `lr_decay` times lower than that of the group
-    behind it. So what a pretrained network knows is not undone while its head
-    is still random.
+    input, under its own schedule; in the last stage everything trains. Each
+    group's learning rate is `lr_decay` times lower than that of the next group.
+    So a pretrained network is not damaged while its head is still random.
 
-    With `validation_data`, each stage goes on from the best weights so far,
+    With `validation_data`, each stage continues from the best weights so far,
     and the model ends with the best: by accuracy if it is compiled with that
     metric, otherwise by loss. So keep other data for a final test.
 
-    Callbacks see one training over all stages. With `ResumableCheckpoint`
-    among them it goes on from an interruption, bit for bit. Afterwards all
-    layers are trainable, except BatchNormalization in front of the last group
+    Callbacks see one training run over all stages. With `ResumableCheckpoint`
+    among them it resumes after an interruption, bit for bit. Afterwards all
+    layers are trainable, except BatchNormalization before the last group
     unless `train_batchnorm` is True.
 
     Args:
         model: A compiled model.
-        x: Data, as `fit()` takes it.
-        y: Labels, as `fit()` takes them.
+        x: Data, as accepted by `fit()`.
+        y: Labels, as accepted by `fit()`.
         epochs: Epochs of each stage, or a number for each.
         learning_rates: Peak rate of the last group, or one for each stage.
             With a list of either there are as many stages, and the last one
-            frees all that is left; otherwise there is one for each group.
+            unfreezes the rest; otherwise there is one for each group.
         groups: Groups of layers, from input to output; if None,
             `layer_groups(model)`.
-        lr_decay: How many times lower each group's rate is than that of the
-            next; 1 for one rate.
+        lr_decay: Ratio of each group's learning rate to that of the group
+            before it; 1 for one rate.
         schedule: Function that returns the callback of a stage for its peak
             rate, such as `keras_fast.callbacks.SlantedTriangular`.
         train_batchnorm: Whether BatchNormalization trains too while its
             group is frozen, and afterwards.
-        **fit_kwargs: What else `fit()` takes. Epochs count on from stage to
-            stage.
+        **fit_kwargs: Other arguments of `fit()`. Epochs are numbered across
+            stages.
 
     Returns:
-        One History over all stages. Beside the metrics it has `max_lr` and
-        `first_group`, the index of the first group that trained, of each
+        One History over all stages. Besides the metrics it has `max_lr` and
+        `first_group`, the index of the first group that trained, for each
         epoch.
 
     Raises:
-        ValueError: An argument is out of its range, there are more stages than
-            groups, the optimizer has nothing that the schedule changes, such
-            as momentum, or a callback would have no effect or take the place
-            of the best weights.
-        TypeError: `schedule` is no function, or returns no scheduler.
+        ValueError: An argument is out of range, there are more stages than
+            groups, the optimizer lacks what the schedule changes, such as
+            momentum, or a callback would have no effect or replace the best
+            weights.
+        TypeError: `schedule` is not a function, or returns no scheduler.
 
     Examples:
         >>> history = keras_fast.gradual_unfreeze(
@@ -152,7 +151,7 @@ def gradual_unfreeze(
 
 
 def _checked(model: keras.Model, groups: Groups | None) -> Groups:
-    """Groups of a model that can be frozen and trained group by group."""
+    """Groups of a model that can be frozen and trained one by one."""
     optimizer = compiled(model).optimizer
     groups = default_groups(model) if groups is None else groups
     groups = checked_groups(model, groups)
@@ -161,7 +160,7 @@ def _checked(model: keras.Model, groups: Groups | None) -> Groups:
 
 
 def _check_schedule(model: keras.Model, schedule: Any, rate: float) -> None:
-    """Refuse before anything is frozen what `fit()` would refuse."""
+    """Refuse a schedule that `fit()` would refuse, before freezing anything."""
     cycle = function("schedule", schedule)(rate)
     if not isinstance(cycle, Scheduler):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Find the learning rate, and leave the model as it was."""
+"""Find the learning rate, and leave the model unchanged."""
 
 import contextlib
 import itertools
@@ -24,7 +24,7 @@ from keras_fast.callbacks.lr_finder import LRFinderResult
 from keras_fast.training._phases import check_fit_kwargs
 from keras_fast.training._sweep import keep, reuse
 
-# The sweep decides these itself, or has no use for them.
+# The sweep sets these itself, or has no use for them.
 WHY = "the sweep runs for `num_steps` updates of training alone"
 REFUSED = (
     "epochs",
@@ -43,7 +43,7 @@ SAVING = (
     SnapshotEnsemble,
 )
 
-# What Keras warns of, and a sweep takes care of.
+# Warnings of Keras that do not apply to a sweep.
 EXPECTED = ("Your input ran out of data", "`shuffle=True` was passed")
 
 
@@ -60,30 +60,30 @@ def lr_find(
     optimizer: keras.optimizers.Optimizer | None = None,
     **fit_kwargs: Any,
 ) -> LRFinderResult:
-    """Sweep the learning rate, suggest one, and leave the model as it was.
+    """Sweep the learning rate, suggest one, and leave the model unchanged.
 
     The model trains for `num_steps` updates while the rate grows from
-    `start_lr` to `end_lr`. Then everything is put back, bit for bit: weights,
+    `start_lr` to `end_lr`. Then everything is restored, bit for bit: weights,
     statistics, the optimizer's state, loss scale, metrics, random state,
-    `stop_training`, `history` and compiled functions. So it is after an
-    exception, Ctrl-C or NaN. A model that was not built is built.
+    `stop_training`, `history` and compiled functions. The same happens after
+    an exception, Ctrl-C or NaN. A model that is not built gets built.
 
     Args:
         model: A compiled model.
-        x: Training data, whatever `fit()` takes. Data that is shorter than
-            the sweep is repeated; the batches of a generator are kept for
-            that, and those that were drawn from it are gone.
+        x: Training data, as accepted by `fit()`. Data shorter than the sweep is
+            repeated; for that, the batches of a generator are kept, and the
+            generator has lost them afterwards.
         y: Targets, as in `fit()`.
         start_lr: First learning rate.
-        end_lr: The rate that the sweep ends at.
+        end_lr: Last learning rate.
         num_steps: Updates in the sweep.
-        stop_factor: Stop when the smoothed loss is above its lowest value by
+        stop_factor: Stop when the smoothed loss exceeds its lowest value by
             this factor.
-        loss: Which loss, where `train_step()` is your own and does not call
-            `compute_loss()`: the name of what it returns. A running mean, as
-            metrics give it, is taken apart into the losses of the batches.
-        optimizer: Which optimizer, where the model has several; if None, the
-            one that the model is compiled with.
+        loss: Which loss to record if `train_step()` is your own and does not
+            call `compute_loss()`: the name under which it returns the loss. A
+            running mean, as metrics return, is converted to batch losses.
+        optimizer: The optimizer to sweep, if the model has several; None
+            takes the one it is compiled with.
         **fit_kwargs: Passed on to `fit()`: `batch_size`, `sample_weight`,
             `class_weight`, `steps_per_epoch`, `callbacks`, ... `verbose=1`
             shows one bar over the sweep; without it nothing is shown.
@@ -92,7 +92,7 @@ def lr_find(
         An `LRFinderResult`.
 
     Raises:
-        ValueError: An argument is out of its range, the model is not
+        ValueError: An argument is out of range, the model is not
             compiled, there is no data, an argument of `fit()` makes no sense
             here, or `train_step()` has no such loss or does not use the
             optimizer.
@@ -124,7 +124,7 @@ def lr_find(
     _check_callbacks(callbacks)
     if verbose := verbosity(fit_kwargs.pop("verbose", 0)):
         callbacks.append(OneBar(batches, verbose))
-    # Enough for one batch an epoch: the finder stops.
+    # Enough for one batch per epoch: the finder stops training.
     fit_kwargs |= {"epochs": batches, "callbacks": callbacks, "verbose": 0}
     return _swept(model, finder, x, y, fit_kwargs)
 
@@ -132,7 +132,7 @@ def lr_find(
 def _swept(
     model: keras.Model, finder: LRFinder, x: Any, y: Any, fit_kwargs: dict
 ) -> LRFinderResult:
-    """What a `fit()` with this finder finds; it leaves no trace."""
+    """Run `fit()` with this finder, without a trace; return its result."""
     batch = None
     if is_one_shot(x):
         batch, x = _endless(x)
@@ -174,7 +174,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _endless(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
-    """The first batch, and all of them over and over."""
+    """The first batch, and an endless repetition of all batches."""
     seen = list(itertools.islice(batches, 1))
     if not seen:
         raise ValueError(

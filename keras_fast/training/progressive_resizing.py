@@ -1,4 +1,4 @@
-"""Small images first, then larger ones, with the same weights."""
+"""Train on small images first, then on larger ones."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from keras_fast.training.lr_find import lr_find
 
 __all__ = ["progressive_resizing"]
 
-# What the sweep is told of what `fit()` is.
+# Arguments of `fit()` that are passed to the sweep.
 FINDER = (
     "batch_size",
     "class_weight",
@@ -43,33 +43,33 @@ def progressive_resizing(
 ) -> keras.callbacks.History:
     """Train a model on larger and larger images.
 
-    Small images take a fraction of the time, and what is learned on them
-    helps with large ones. For each size the rate is found anew with
-    `lr_find`, then the model trains with 1cycle. It has to take images of
-    any size, as those of `keras_fast.models.image_classifier` do.
+    Small images take a fraction of the time, and what the model learns from
+    them helps with large ones. For each size `lr_find` finds a new rate, then
+    the model trains with 1cycle. It must take images of any size, as those of
+    `keras_fast.models.image_classifier` do.
 
     Args:
         model: A compiled model.
-        data: Function of a size in pixels that returns what `fit()` takes: a
-            data set, (x, y) or (x, y, sample_weight).
+        data: Function of a size in pixels that returns data for `fit()`: a
+            dataset, (x, y) or (x, y, sample_weight).
         sizes: Sizes in pixels, in their order, such as (96, 128, 224).
         epochs: Epochs at each size, or a number for each.
-        max_lr: Highest learning rate, or one for each size. None: what
-            `lr_find` suggests.
-        validation_data: As `fit()` takes it, or a function of the size.
-        **fit_kwargs: What else `fit()` takes. Epochs count on from size to
-            size.
+        max_lr: Peak learning rate, or one for each size. None takes the rate
+            that `lr_find` suggests.
+        validation_data: As accepted by `fit()`, or a function of the size.
+        **fit_kwargs: Other arguments of `fit()`. Epochs are numbered across
+            sizes.
 
     Returns:
-        One History over all sizes. Beside the metrics it has `image_size` and
-        `max_lr` of each epoch.
+        One History over all sizes. Besides the metrics it has `image_size` and
+        `max_lr` for each epoch.
 
     Raises:
-        ValueError: An argument is out of its range, there are not as many
-            epochs or rates as sizes, the model does not take images of a
-            size, the finder suggests no rate, or there is a
-            `BackupAndRestore`, or a `ResumableCheckpoint` and no `max_lr`.
-        TypeError: `data` is no function, or returns nothing.
+        ValueError: An argument is out of range, the number of epochs or rates
+            is not that of sizes, the model does not take images of a size, the
+            finder suggests no rate, or there is a `BackupAndRestore`, or a
+            `ResumableCheckpoint` and no `max_lr`.
+        TypeError: `data` is not a function, or returns nothing.
 
     Examples:
         >>> from keras_fast import models, progressive_resizing
@@ -131,7 +131,7 @@ def progressive_resizing(
 def _plan(
     sizes: Any, epochs: Any, max_lr: Any
 ) -> list[tuple[int, int, float | None]]:
-    """Size, epochs and rate of each part."""
+    """Size, epochs and rate of each stage."""
     sizes = [whole("sizes", size) for size in several("sizes", sizes)]
     if not sizes:
         raise ValueError(
@@ -145,7 +145,7 @@ def _plan(
 
 
 def _check_fit(fit_kwargs: dict[str, Any], plan: list[Any]) -> None:
-    """Refuse, among others, to find a rate again within a training."""
+    """Refuse, among others, to find a rate again after an interruption."""
     check_fit_kwargs(fit_kwargs, ["initial_epoch", "x", "y"])
     callbacks = fit_kwargs.get("callbacks")
     check_callbacks(callbacks)
@@ -161,16 +161,16 @@ def _check_fit(fit_kwargs: dict[str, Any], plan: list[Any]) -> None:
 
 
 def _check_sizes(model: keras.Model, sizes: list[int]) -> None:
-    """Refuse before it trains at one size what another would break."""
+    """Refuse a size that would fail only after training at another size."""
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        return  # how large its images are only the data knows
+        return  # only the data knows how large its images are
     for size in sizes:
         shape = list(inputs[0].shape)
         first = keras.config.image_data_format() == "channels_first"
         shape[2 - (not first) : 4 - (not first)] = size, size
         try:
-            if isinstance(model, keras.Sequential):  # takes more than it says
+            if isinstance(model, keras.Sequential):  # accepts more than it says
                 like = keras.KerasTensor(shape, inputs[0].dtype)
                 keras.Operation.compute_output_spec(model, like)
             else:
@@ -206,7 +206,7 @@ def _each(name: str, value: Any, count: int) -> list[Any]:
 def _unpacked(
     data: Any, size: int, fit_kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """What `data` returned, by `fit()`'s names."""
+    """The result of `data`, by the argument names of `fit()`."""
     returned = (
         "`data` must return what `fit()` takes, a data set, (x, y) or "
         "(x, y, sample_weight). "

@@ -1,1 +1,1 @@
-"""Which layers are there, which of them train, and how?"""
+"""Which layers does a model have, which of them train, and how?"""

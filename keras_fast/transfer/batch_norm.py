@@ -1,4 +1,4 @@
-"""What are the statistics of BatchNormalization for these weights?"""
+"""Which statistics of BatchNormalization belong to these weights?"""
 
 import contextlib
 from typing import Any
@@ -24,20 +24,20 @@ def update_batch_norm(
     batch_size: int | None = None,
     steps_per_epoch: int | None = None,
 ) -> None:
-    """Estimate the statistics of all BatchNormalization layers anew.
+    """Re-estimate the statistics of all BatchNormalization layers.
 
-    Each moving mean and variance becomes the mean of those of the batches,
-    with the weights that the model has now; in a batch, the calls of a layer
-    count alike. Everything else in the model, and layers that are frozen, stay
-    as they are. Use it where weights did not come from training, as after
-    averaging, or where statistics are no longer numbers. It runs compiled, but
-    for a model compiled with `run_eagerly=True`.
+    Each moving mean and variance becomes the mean over the batches, computed
+    with the current weights; within a batch, all calls of a layer count
+    equally. Everything else in the model, including frozen layers, is left
+    unchanged. Use it if the weights did not come from training, such as after
+    averaging, or if statistics are no longer numbers. It runs compiled, unless
+    the model is compiled with `run_eagerly=True`.
 
     Args:
         model: A built model.
-        x: Training data, as `fit()` takes it. Targets are not needed.
-        batch_size: Samples in a batch, where `x` is an array.
-        steps_per_epoch: Batches to take, where `x` has no end.
+        x: Training data, as accepted by `fit()`. Targets are not needed.
+        batch_size: Samples in a batch, if `x` is an array.
+        steps_per_epoch: Batches to take, if `x` is endless.
 
     Raises:
         ValueError: There is no data, or the model is not built.
@@ -70,14 +70,14 @@ def update_batch_norm(
             variable.assign(value)
         estimated = {id(variable) for variable, _ in means}
     finally:
-        forget_losses(model)  # which would hold what was compiled
+        forget_losses(model)  # they would keep the compiled graph alive
         for variable, value in before:
             if id(variable) not in estimated:
                 variable.assign(value)
 
 
 def batch_norms(model: keras.Model) -> list[Any]:
-    """The layers whose statistics training moves."""
+    """The layers whose statistics are updated in training."""
     return [
         layer
         for layer in layers_of(model)
@@ -91,7 +91,7 @@ def _means(
 ) -> list[tuple[keras.Variable, np.ndarray]]:
     """Statistics and their means over the batches."""
     moving = [v for n in layers for v in (n.moving_mean, n.moving_variance)]
-    for variable in moving:  # what was NaN or infinite would stay it
+    for variable in moving:  # NaN and infinity would never go away
         variable.assign(np.nan_to_num(variable.numpy(), posinf=0, neginf=0))
     with contextlib.ExitStack() as stack:
         ofs = [stack.enter_context(_OfOneBatch(layer)) for layer in layers]
@@ -111,7 +111,7 @@ def _means(
     ends = np.cumsum([v.shape[0] for v in moving])
     means = list(zip(moving, np.split(total / count, ends[:-1]), strict=True))
     for layer, (_, variance) in zip(layers, means[1::2], strict=True):
-        if has_renorm(layer):  # training goes on from there
+        if has_renorm(layer):  # training continues from there
             deviation = np.sqrt(variance + layer.epsilon)
             means.append((layer.moving_stddev, deviation))
     return means
@@ -136,8 +136,8 @@ class _OfOneBatch:
             setattr(self._layer, name, value)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
-        # The mean over several calls. A momentum is a constant in what is
-        # compiled: it can't depend on the number of the batch.
+        # The mean over several calls. Momentum is a constant in compiled code:
+        # it can't depend on the number of the batch.
         self._layer.momentum = self.calls / (self.calls + 1)
         self.calls += 1
         return self._plain(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Which function makes the model's outputs of its scores?"""
+"""Which function turns the model's scores into its outputs?"""
 
 import contextlib
 import warnings
@@ -18,18 +18,18 @@ ops = keras.ops
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
+    """The softmax over the last axis."""
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def sigmoid(scores: np.ndarray) -> np.ndarray:
-    """Of each number."""
+    """The sigmoid of each number."""
     return np.exp(-np.logaddexp(0, -scores))
 
 
 LINKS = {"softmax": softmax, "sigmoid": sigmoid}
-# And whether their logarithm is returned, as `log_softmax` does.
+# By link, and whether its logarithm is returned, as `log_softmax` does.
 ENDS = {
     ("softmax", False): softmax,
     ("sigmoid", False): sigmoid,
@@ -40,13 +40,13 @@ ENDS = {
 
 @dataclass(frozen=True)
 class End:
-    """What makes probabilities of scores, and where.
+    """The operation that turns scores into probabilities.
 
     Args:
         link: `"softmax"` or `"sigmoid"`.
-        logs: Whether it makes logarithms of them.
+        logs: Whether it returns logarithms of the probabilities.
         operation: The layer or operation that applies it.
-        attribute: Its attribute that does.
+        attribute: Its attribute that does so.
     """
 
     link: str
@@ -55,17 +55,17 @@ class End:
     attribute: str
 
     def off(self) -> contextlib.AbstractContextManager[None]:
-        """Have the model give its scores for a while."""
+        """Make the model return its scores for a while."""
         return lent(self.operation, self.attribute, _unchanged)
 
 
 def end(model: Any) -> End | None:
     """The softmax or sigmoid that a functional or Sequential model ends in.
 
-    Or the logarithm of one, as `log_softmax`. A function is known by what it
-    does to numbers, so `keras.ops.softmax`, `tf.nn.softmax` and a lambda
-    count. What only changes shape or type after it is passed over. None where
-    there is no such end, or where only running the model would tell.
+    Or the logarithm of one, such as `log_softmax`. Functions are recognized by
+    their results, so `keras.ops.softmax`, `tf.nn.softmax` and a lambda count.
+    Later operations that only change shape or dtype are ignored. None if there
+    is no such end, or if only running the model would show it.
     """
     tensor = _output(model)
     while tensor is not None:
@@ -98,7 +98,7 @@ def _unchanged(scores: Any, *args: Any, **kwargs: Any) -> Any:
 def _activated(
     layer: Any, run: Callable[[np.ndarray], np.ndarray | None]
 ) -> End | None:
-    """The end where a layer's activation is the last that it does."""
+    """The end, if a layer's activation is the last thing it computes."""
     activation = getattr(layer, "activation", None)
     if not callable(activation):
         return None
@@ -120,7 +120,7 @@ def _activated(
 def _run(
     operation: Any, node: Any, source: Any
 ) -> Callable[[np.ndarray], np.ndarray | None]:
-    """The operation as a function, with the other arguments it has there."""
+    """The operation as a function, with its other arguments in the model."""
 
     def function(tensor: Any) -> Any:
         args, kwargs = node.arguments.fill_in({id(source): tensor})
@@ -133,12 +133,12 @@ def _evaluated(
     function: Callable[[Any], Any], numbers: np.ndarray
 ) -> np.ndarray | None:
     try:
-        # What a layer assigns to its variables stays in the scope.
+        # Values that a layer assigns to its variables stay in the scope.
         with keras.StatelessScope(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about our numbers
             values = function(ops.convert_to_tensor(numbers))
         return np.asarray(ops.convert_to_numpy(values), float)
-    except Exception:  # of the user's own, made for other numbers
+    except Exception:  # a custom operation, made for other numbers
         return None
 
 
@@ -151,14 +151,14 @@ def _link(
 
 
 def _same(values: np.ndarray | None, expected: np.ndarray | None) -> bool:
-    """Whether these are the same numbers, to 16 bits, in any shape."""
+    """Whether these are the same numbers, to float16, in any shape."""
     if values is None or expected is None or values.size != expected.size:
         return False
     return np.allclose(values.ravel(), expected.ravel(), rtol=0.01, atol=0.01)
 
 
 def _numbers(shape: Any) -> np.ndarray:
-    """Numbers around 0, of this shape; two where it is open."""
+    """Numbers around 0, of this shape; unknown sizes become two."""
     sizes = [2 if size is None else size for size in shape]
     count = np.arange(np.prod(sizes), dtype="float32")
     return (2 * np.sin(1 + 1.7 * count)).reshape(sizes)

@@ -37,24 +37,24 @@ def freeze_to(
 ) -> None:
     """Freeze all groups before `group` and let the others train.
 
-    Takes effect at once, on a compiled and trained model too; the optimizer
-    keeps its state, also for what is frozen. What `enable_lora` froze stays
-    frozen.
+    Takes effect at once, also on a compiled and trained model; the optimizer
+    keeps its state, including that of frozen layers. Weights frozen by
+    `enable_lora` stay frozen.
 
     Args:
         model: The model.
         group: Index of the first group that trains; negative ones count from
             the end, as in `freeze_to(model, -1)`.
         groups: Groups of layers, all of them; if None, `layer_groups(model)`,
-            in three groups or in as many as there can be.
-        train_batchnorm: Whether normalization layers in frozen groups go on
-            training, their statistics too. Otherwise they are run as in
+            in three groups or as many as possible.
+        train_batchnorm: Whether normalization layers in frozen groups continue
+            to train, including their statistics. Otherwise they run as in
             inference.
 
     Raises:
         ValueError: There is no such group, or the optimizer is one that can't
-            be built again: a `MultiOptimizer` that has trained, or one that
-            keeps its state where it can't be found.
+            be rebuilt: a `MultiOptimizer` that has trained, or one whose state
+            can't be found.
 
     Examples:
         >>> keras_fast.freeze_to(model, -1)
@@ -75,7 +75,7 @@ def freeze_to(
 
 
 def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
-    """Freeze all groups but the last, the head.
+    """Freeze all groups except the last, the head.
 
     Args:
         model: The model.
@@ -98,13 +98,13 @@ def freeze(model: keras.Model, *, train_batchnorm: bool = False) -> None:
 def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
     """Let every layer train.
 
-    What `enable_lora` froze stays frozen.
+    Weights frozen by `enable_lora` stay frozen.
 
     Args:
         model: The model.
         train_batchnorm: Whether batch normalization before the last group
-            trains too. Otherwise it keeps the statistics that the model came
-            with, which small batches and a few epochs can't replace.
+            trains too. Otherwise it keeps its pretrained statistics, which
+            small batches and a few epochs can't replace.
 
     Examples:
         >>> keras_fast.freeze(model)
@@ -120,7 +120,7 @@ def unfreeze(model: keras.Model, *, train_batchnorm: bool = True) -> None:
 def free_from(
     model: keras.Model, first: int, groups: Groups, *, train_batchnorm: bool
 ) -> None:
-    """Let the groups from `first` on train, as recipes do.
+    """Unfreeze the groups from `first` on, as recipes do.
 
     Batch normalization before the last group trains in all groups or in none.
     """
@@ -135,7 +135,7 @@ def free_from(
 
 
 def _shut(groups: Groups, train_batchnorm: bool) -> None:
-    """Freeze groups, with or without what normalizes in them."""
+    """Freeze groups, with or without their normalization layers."""
     for layer in itertools.chain(*groups):
         layer.trainable = False
         for part in layers_of(layer):
@@ -144,11 +144,11 @@ def _shut(groups: Groups, train_batchnorm: bool) -> None:
 
 
 def _open(model: keras.Model) -> None:
-    """Mark all to train, if the optimizer can follow."""
+    """Mark all layers as trainable, if the optimizer can follow."""
     if model.compiled and model.optimizer is not None:
         check_rebindable(model.optimizer, can_train(model))
-    # A model whose own flag is True passes nothing on: each layer is set. One
-    # that trains is not, for what in it is frozen by itself.
+    # If a model's own flag is True, setting it changes no layer: set each one.
+    # Skip trainable layers, which may hold parts frozen by themselves.
     for layer in layers_of(model):
         if not layer.trainable:
             layer.trainable = True
@@ -157,7 +157,7 @@ def _open(model: keras.Model) -> None:
 
 
 def _take_effect(model: keras.Model) -> None:
-    """Make a compiled model train what is marked to train."""
+    """Make a compiled model train the layers marked as trainable."""
     if not model.compiled:
         return
     if hasattr(model, "jax_state_sync"):

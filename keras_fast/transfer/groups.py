@@ -32,7 +32,7 @@ RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
 class UnknownOrder(ValueError):
-    """The order of a model's layers is known to its `call()` alone."""
+    """Only a model's `call()` knows the order of its layers."""
 
 
 def layer_groups(
@@ -40,41 +40,41 @@ def layer_groups(
 ) -> list[list[keras.layers.Layer]]:
     """Split a model's layers with weights into groups, input to output.
 
-    The head is the last group; the layers before it are split where the
-    numbers of layers come out most even. The head is what stands behind the
-    pretrained part:
+    The head is the last group; the layers before it are split as evenly as
+    possible by number. The head is everything after the pretrained part:
 
-    - behind the nested model, or the first several, that have most of the
-      layers; the head itself may be a nested model too;
-    - without one, behind what turns feature maps or sequences into one vector
-      a sample, such as global pooling, `Flatten`, an LSTM, `keras.ops.mean` or
-      `x[:, 0]`;
-    - without that, behind the last recurrent layer; what is called there too,
-      such as the embedding of a language model with tied weights, is head.
+    - after the nested model, or the first few, that have most of the layers;
+      the head itself may be a nested model too;
+    - without one, after the layer or operation that turns feature maps or
+      sequences into one vector per sample, such as global pooling, `Flatten`,
+      an LSTM, `keras.ops.mean` or `x[:, 0]`;
+    - without that, after the last recurrent layer; layers called there as
+      well, such as a language model's embedding with tied weights, are part
+      of the head.
 
-    Where nothing marks a head the model is split evenly altogether, and the
-    last group is taken for the head. `training_plan` shows which it is.
+    If nothing marks a head, the whole model is split evenly, and the last
+    group is taken for the head. `training_plan` shows which it is.
 
-    By default, recurrent layers before the head are a group each, as in
-    fastai: one group for what comes before them, and one for each with what
-    follows it.
+    By default, each recurrent layer before the head gets its own group, as in
+    fastai: one group for the layers before them, and one for each with the
+    layers that follow it.
 
     Nested models are opened; a layer that has layers of its own counts as one.
-    A nested model with fewer layers than there are groups leaves some empty. A
+    A nested model with fewer layers than groups leaves some groups empty. A
     model that is not nested is split evenly if it has too few layers before
     its head for `num_groups`.
 
     Args:
         model: A built functional or Sequential model.
-        num_groups: Number of groups, at most that of layers with weights; if
-            None, as many as recurrent layers ask for, or three, or as many as
-            there can be with the head whole and without an empty one.
+        num_groups: Number of groups, at most the number of layers with weights;
+            if None, as the recurrent layers require, or three, or as many as
+            possible with the head whole and no group empty.
 
     Returns:
         Lists of layers. Every layer with weights is in exactly one.
 
     Raises:
-        ValueError: The order of the layers can't be known, as in a subclassed
+        ValueError: The order of the layers is unknown, as in a subclassed
             model; a layer is not built; or there are too few.
 
     Examples:
@@ -102,7 +102,7 @@ def layer_groups(
 
 
 def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
-    """A group a recurrent layer, or three, or as many as there can be."""
+    """A group per recurrent layer, or three, or as many as possible."""
     layers, head, _ = _ordered_layers(model)
     end = len(layers) - head
     recurrent = _recurrent(layers[:end])
@@ -115,16 +115,16 @@ def default_groups(model: keras.Model) -> list[list[keras.layers.Layer]]:
 
 
 def has_head(model: keras.Model) -> bool:
-    """Whether anything marks the head, or the last group is taken for it."""
+    """Whether anything marks the head; otherwise the last group is taken."""
     return _ordered_layers(model)[1] > 0
 
 
 def say_head(
     model: keras.Model, head: list[keras.layers.Layer], stacklevel: int
 ) -> None:
-    """Warn if layers are taken for the head that nothing marks as one.
+    """Warn if layers are taken for the head although nothing marks one.
 
-    One layer, the last, is nobody's surprise.
+    A single layer, the last, surprises nobody.
     """
     names = [layer.name for layer in head]
     if len(names) > 1 and not has_head(model):
@@ -140,7 +140,7 @@ def say_head(
 
 
 def checked_groups(model: keras.Model, groups: Groups) -> Groups:
-    """Lists of this model's layers, none of them twice."""
+    """Lists of this model's layers, without duplicates."""
     known = {id(layer) for layer in layers_of(checked_model(model))}
     parts = [several("groups", group) for group in several("groups", groups)]
     listed = [id(layer) for part in parts for layer in part]
@@ -158,7 +158,7 @@ def checked_groups(model: keras.Model, groups: Groups) -> Groups:
 
 
 def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """The variables of a layer or model that train unless it is frozen."""
+    """The variables of a layer or model that train unless they are frozen."""
     parts = layers_of(layer)
     able = {id(v) for part in parts for v in own_variables(part)}
     able -= {id(v) for v in frozen_by_lora(layer)}
@@ -166,7 +166,7 @@ def can_train(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 
 def frozen_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """What `enable_lora` has frozen in a layer or model, for good."""
+    """Variables that `enable_lora` has frozen permanently."""
     return [
         variable
         for part in layers_of(layer)
@@ -179,13 +179,13 @@ def frozen_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
 def check_built(
     model: keras.Model, layers: Iterable[keras.layers.Layer]
 ) -> None:
-    """Refuse layers of a model whose weights can't be known yet."""
+    """Refuse layers of a model whose weights do not exist yet."""
     if any(not layer.built for layer in layers):
         raise not_built(model)
 
 
 def not_built(model: keras.Model) -> ValueError:
-    """The error for a model of which not all can be known yet."""
+    """The error for a model whose layers are not all known yet."""
     missing = [
         part.name
         for part in layers_of(model, itself=False)
@@ -202,9 +202,9 @@ def not_built(model: keras.Model) -> ValueError:
 def _ordered_layers(
     model: keras.Model,
 ) -> tuple[list[keras.layers.Layer], int, bool]:
-    """Layers with weights, how many are the head, and if some are nested.
+    """Layers with weights, the size of the head, and whether some are nested.
 
-    The head's come last.
+    The head's layers come last.
     """
     all_layers = list(_walk(checked_model(model)))
     check_built(model, (layer for layer, _ in all_layers))
@@ -224,7 +224,7 @@ def _ordered_layers(
 def _behind(
     model: keras.Model, layers: list[keras.layers.Layer], last: int
 ) -> set[int]:
-    """The ids of the layers that are called behind the last recurrent one."""
+    """The ids of the layers called after the last recurrent one."""
     graph = graph_of(model)
     depths = last_depths(graph) if graph is not None else {}
     depth = depths.get(id(layers[last]))

@@ -1,15 +1,15 @@
 """Where does the head of a model begin?
 
-Behind the pretrained part. Two things mark where that ends.
+After the pretrained part. Two things mark its end.
 
-- **A nested model.** With most of the layers that work on feature maps it is
-  the base, or the first several are, and what stands behind is the head,
-  nested or not. With few of them it is the head itself, if nothing else is. A
-  model around both is opened.
-- **Pooling**, where no base is nested: what turns maps, which have axes of
-  space or time, into one vector a sample. Layers such as `Flatten` and `LSTM`
-  do it, and operations such as `keras.ops.mean` and `x[:, 0]`. What leads back
-  to maps, as in squeeze and excitation, is no head.
+- **A nested model.** If it has most of the layers that work on feature maps,
+  it, or the first few together, is the base, and everything after it is the
+  head, nested or not. If it has few of them it is itself the head, unless
+  another one is the base. A model around both is opened.
+- **Pooling**, if no base is nested: anything that turns maps, which have axes
+  of space or time, into one vector per sample. Layers such as `Flatten` and
+  `LSTM` do it, and operations such as `keras.ops.mean` and `x[:, 0]`. A branch
+  that leads back to maps, as in squeeze and excitation, is not a head.
 """
 
 import enum
@@ -47,7 +47,7 @@ class _Tensor(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """A call of a layer or an operation that is no model."""
+    """A call of a layer or of an operation that is not a model."""
 
     operation: Any
     parents: frozenset[int]  # indices of calls
@@ -59,10 +59,10 @@ class _Call(NamedTuple):
 def find_head(model: keras.Model) -> set[int]:
     """The ids of the layers with weights in the head, none if none is marked.
 
-    What the body uses too is the body's.
+    Layers that the body uses too belong to the body.
 
     Args:
-        model: A functional or Sequential model, and so are the models in it.
+        model: A functional or Sequential model, as are its nested models.
     """
     calls: list[_Call] = []
     _call_model(model, None, (), calls)
@@ -84,9 +84,9 @@ def _call_model(
     inside: tuple[int, ...],
     calls: list[_Call],
 ) -> list[_Tensor]:
-    """Add the calls in a model; what it makes of what it is given."""
+    """Add the calls in a model, and return its outputs for these inputs."""
     graph = graph_of(model)
-    if graph is None:  # Sequential, and what its layers return is not known
+    if graph is None:  # a Sequential model whose layers' outputs are unknown
         given = given or [_Tensor(_Kind.MAPS, frozenset())]
         for layer in model.layers:
             given = _call(layer, given, [None], inside, calls)
@@ -131,7 +131,7 @@ def _call(
 
 
 def _kind(operation: Any, kinds: set[_Kind], output: Any) -> _Kind:
-    """What an operation makes of tensors of these kinds."""
+    """The kind of an operation's output for inputs of these kinds."""
     if isinstance(operation, POOLING):
         return _Kind.POOLED
     if output is None:
@@ -166,12 +166,12 @@ def _head(calls: Sequence[_Call]) -> set[int]:
 
 
 def _behind_pooling(calls: Sequence[_Call]) -> set[int]:
-    """What neither takes maps nor leads to what does."""
+    """Calls that neither take maps nor lead to calls that do."""
     return _split(calls, [i for i, call in enumerate(calls) if call.takes_maps])
 
 
 def _behind_models(calls: Sequence[_Call], depth: int) -> Iterator[set[int]]:
-    """What begins with the first of the models there, is behind it, ..."""
+    """Heads that start with each model there, or after it, in turn."""
     within: dict[int, set[int]] = {}
     for i, call in enumerate(calls):
         for model in call.inside[depth : depth + 1]:
@@ -186,13 +186,13 @@ def _behind_models(calls: Sequence[_Call], depth: int) -> Iterator[set[int]]:
 
 
 def _few_work_on_maps(calls: Sequence[_Call], head: set[int]) -> bool:
-    """Whether at most half of the layers that train on maps do."""
+    """Whether it has at most half of the layers that train on maps."""
     on_maps = {i for i, c in enumerate(calls) if c.takes_maps and c.trains}
     return 2 * len(on_maps & head) <= len(on_maps)
 
 
 def _split(calls: Sequence[_Call], ends: Iterable[int]) -> set[int]:
-    """What does not lead to these ends of a body, if both sides can train."""
+    """Calls not leading to these ends of a body, if both sides can train."""
     body = {*ends}
     for i in reversed(range(len(calls))):
         if i in body:

@@ -1,7 +1,7 @@
-"""What does an image network compute at each level of resolution?
+"""What does an image network compute at each resolution?
 
-A level is how often the image was halved: level 3 of 256 pixels has 32. The
-levels are found on a graph of one static size, for networks take any.
+A level is the number of times the image was halved: level 3 of 256 pixels has
+32. The levels are found on a graph of one static size, as networks take any.
 """
 
 import math
@@ -15,7 +15,7 @@ from keras_fast._keras.graph import run_through, specified
 __all__ = ["features_by_level"]
 
 SIZE = 256  # of the images on which levels are found, in pixels
-# Layers that add nothing worth a connection to it.
+# Layers that add nothing that deserves a connection.
 PASSING = (
     keras.layers.Cropping2D,
     keras.layers.Dropout,
@@ -33,18 +33,18 @@ class _Call(NamedTuple):
 def features_by_level(network: keras.Model, images: Any) -> dict[int, Any]:
     """Apply a network to images and take its features at each resolution.
 
-    At each level that is the last tensor through which everything goes on to
-    the output, such as the sum at the end of residual blocks, or the last one
+    At each level this is the last tensor that all paths to the output go
+    through, such as the sum at the end of residual blocks, or the last tensor
     if there is none. Nested models are opened.
 
     Args:
-        network: A functional model, or a Sequential one that is built, from
-            images to feature maps, for any size.
+        network: A functional model, or a built Sequential one, from images to
+            feature maps, for any size.
         images: Symbolic tensor (batch, height, width, channels).
 
     Returns:
-        Symbolic tensors by level, ascending. The last is the output's, or
-        what padding or dropout made it of.
+        Symbolic tensors by level, ascending. The last is the output, or its
+        padded or dropped-out version.
 
     Raises:
         ValueError: The network can't be applied to 256 x 256 pixels.
@@ -81,7 +81,7 @@ def _recorder(calls: list[_Call], call: Any) -> Any:
 
 
 def _levels(calls: Sequence[_Call]) -> dict[int, int]:
-    """By level, the index of the call that makes its features."""
+    """The index of the call that makes the features of each level."""
     levels = [_level(call) for call in calls]
     deepest = levels[-1]
     if deepest is None:
@@ -102,7 +102,7 @@ def _levels(calls: Sequence[_Call]) -> dict[int, int]:
 
 
 def _level(call: _Call) -> int | None:
-    """How often the images were halved; None of what is no feature map."""
+    """How often the images were halved; None if it is not a feature map."""
     if len(call.made) != 1 or len(call.made[0].shape) != 4:
         return None
     _, height, width, _ = call.made[0].shape
@@ -112,7 +112,7 @@ def _level(call: _Call) -> int | None:
 
 
 def _crossed(calls: Sequence[_Call]) -> list[bool]:
-    """Whether everything before a call goes on through what it makes."""
+    """Whether everything before a call reaches the output only through it."""
     last_use = {id(x): i for i, call in enumerate(calls) for x in call.taken}
     crossed, until = [], 0
     for i, call in enumerate(calls):

@@ -1,4 +1,4 @@
-"""From which weights does a new network start?"""
+"""Which weights should a new network start from?"""
 
 import contextlib
 from typing import Any
@@ -25,30 +25,30 @@ def lsuv_init(
 ) -> dict[str, tuple[float, float]]:
     """Scale the weights of a new network, layer by layer, to fit its data.
 
-    In a deep network without normalization, signals fade or grow from layer to
-    layer, and so do gradients. Here each layer with a kernel, dense or
-    convolution, is scaled so that its outputs have a standard deviation of 1
-    on a batch of data, before its activation; if it has a bias, their mean
-    becomes 0. The layers take their turn in the order in which data goes
+    In a deep network without normalization, signals vanish or explode from
+    layer to layer, and so do gradients. Here each layer with a kernel, dense
+    or convolutional, is scaled so that its outputs have a standard deviation
+    of 1 on a batch of data, before its activation; if it has a bias, their
+    mean becomes 0. The layers are scaled in the order in which data passes
     through them.
 
     Call it before training. Frozen layers are left alone, and so are those
     without a kernel, recurrent ones, and those in a `SpectralNormalization`,
-    which sets their scale itself. If it fails, every weight is as it was.
+    which sets their scale itself. If it fails, all weights are restored.
 
     Args:
         model: A model that has not been trained, compiled or not.
-        x: Data, whatever `fit()` takes, of which the first batch counts; of
-            arrays the first 256 rows.
-        tolerance: How far from 1 the deviation may be.
+        x: Data, as accepted by `fit()`; only the first batch is used, or the
+            first 256 rows of arrays.
+        tolerance: Largest deviation from 1.
 
     Returns:
         The standard deviation of each layer's outputs, before and after, by
         the path of the layer.
 
     Raises:
-        ValueError: No layer can be scaled, or the outputs of one are all the
-            same or not finite.
+        ValueError: No layer can be scaled, or all outputs of a layer are equal
+            or some are not finite.
 
     Examples:
         >>> network = keras.Sequential(
@@ -85,7 +85,7 @@ def lsuv_init(
 
 
 def _run(model: keras.Model, inputs: Any) -> None:
-    # What a layer assigns to its variables stays in the scope.
+    # Values that a layer assigns to its variables stay in the scope.
     if not model.built:
         model(inputs, training=False)
     with keras.StatelessScope():
@@ -94,7 +94,7 @@ def _run(model: keras.Model, inputs: Any) -> None:
 
 
 def _variables(layer: Any) -> tuple[Any, Any]:
-    """The kernel and the bias that train, or None."""
+    """The trainable kernel and bias, or None."""
 
     def trained(name: str) -> Any:
         value = getattr(layer, name, None)
@@ -106,7 +106,7 @@ def _variables(layer: Any) -> tuple[Any, Any]:
 
 
 def _in_turn(model: keras.Model, inputs: Any) -> list[Any]:
-    """The layers that can be scaled, as data goes through them."""
+    """The layers that can be scaled, in the order data passes through them."""
     places: dict[Any, int] = {}
     left_alone = _left_alone(model)
     candidates = [
@@ -141,7 +141,7 @@ def _in_turn(model: keras.Model, inputs: Any) -> list[Any]:
 
 
 def _left_alone(model: keras.Model) -> set[int]:
-    """Recurrent layers, whose outputs go back in, and what is normalized."""
+    """Recurrent layers, whose outputs feed back, and normalized layers."""
     wrappers = [
         layer
         for layer in layers_of(model)
@@ -155,7 +155,7 @@ def _left_alone(model: keras.Model) -> set[int]:
 def _scaled(
     model: keras.Model, inputs: Any, layer: Any, tolerance: float
 ) -> tuple[float, float]:
-    """The deviation of its outputs before and after."""
+    """The standard deviation of its outputs before and after."""
     kernel, bias = _variables(layer)
     deviation, mean = _statistics(model, inputs, layer)
     first = deviation
@@ -172,7 +172,7 @@ def _scaled(
 def _statistics(
     model: keras.Model, inputs: Any, layer: Any
 ) -> tuple[float, float]:
-    """Standard deviation and mean of what it gives, before its activation."""
+    """Standard deviation and mean of its outputs, before its activation."""
     with contextlib.ExitStack() as stack:
         if hasattr(layer, "activation"):
             linear = keras.activations.linear

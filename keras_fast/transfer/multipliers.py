@@ -1,4 +1,4 @@
-"""At which multiple of one learning rate does each variable train?"""
+"""By which multiple of one learning rate does each variable train?"""
 
 import itertools
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ __all__ = ["Multipliers", "layer_multipliers"]
 class Multipliers(Sequence[float]):
     """A multiplier for each variable that can train.
 
-    A sequence of numbers, which also knows the variables they are for: so
-    they fit whichever of these train. For other numbers, use
+    A sequence of numbers that also knows which variables they belong to: so
+    they fit whichever of these are trained. For other numbers, use
     `dataclasses.replace(multipliers, values=[...])`.
 
     Args:
@@ -70,7 +70,7 @@ def layer_multipliers(
 ) -> Multipliers:
     """Multipliers that give each group of layers its learning rate.
 
-    They are relative to the highest rate. Give that one to the optimizer
+    They are relative to the highest rate. Pass that rate to the optimizer
     within `DiscriminativeOptimizer`, or to the schedule.
 
     Args:
@@ -78,16 +78,17 @@ def layer_multipliers(
         learning_rates: A rate for each group, `[1e-4, 1e-3, 1e-2]`;
             `slice(1e-4, 1e-2)`: spread geometrically over the groups;
             `slice(1e-2)`: a tenth of it for all groups but the last.
-        groups: Groups of layers; if None, `layer_groups(model)`, for a list
-            with a group for each rate.
+        groups: Groups of layers; if None, `layer_groups(model)`, for a list of
+            rates with one group per rate.
 
     Returns:
         `Multipliers`, a number for each variable that can train, in the order
         of the model's variables.
 
     Raises:
-        ValueError: A rate that is not above 0, or not one for each group, or
-            more rates than layers; a layer that is not built.
+        ValueError: A rate is not above 0, the number of rates is not that of
+            the groups, there are more rates than layers, or a layer is not
+            built.
 
     Examples:
         >>> keras_fast.layer_multipliers(model, slice(1e-4, 1e-2))

@@ -28,7 +28,7 @@ __all__ = ["TrainingPlan", "training_plan"]
 
 @dataclass(frozen=True, repr=False)
 class TrainingPlan:
-    """What will train: a row a group, prints as a table."""
+    """The training plan: a row per group, printed as a table."""
 
     rows: tuple[dict[str, Any], ...]
 
@@ -42,17 +42,18 @@ class TrainingPlan:
 def training_plan(
     model: keras.Model, groups: Groups | None = None
 ) -> TrainingPlan:
-    """A table of what will train: print it, or show it in a notebook.
+    """Return a table of what will train: print it or show it in a notebook.
 
     Args:
         model: A built model.
         groups: Groups of layers; if None, `layer_groups(model)`, in three
-            groups or in as many as there can be.
+            groups or as many as possible.
 
     Returns:
-        A `TrainingPlan`. Its columns are group, layers, parameters, those
-        that train, learning rate, weight decay and what BatchNormalization
-        does. The layers of the head are named so; where no group is, nothing
+        A `TrainingPlan`. Its columns are group, layers, parameters, trainable
+        parameters, learning rate, weight decay and the state of
+        BatchNormalization. The layers of the head are labeled; if no group
+        is, nothing marks a head, see `layer_groups`.
         marks a head, see `layer_groups`.
 
     Examples:
@@ -72,10 +73,10 @@ def training_plan(
 
 
 def _how(model: keras.Model) -> dict[int, tuple[float, float]]:
-    """The rate and the weight decay of each variable that trains."""
+    """The rate and the weight decay of each trained variable."""
     optimizer, trained = model.optimizer, model.trainable_variables
     leaf: Any = innermost(optimizer, "a plan shows its rate")
-    # An optimizer of the model's order learns which variables those are.
+    # An optimizer that needs the model's order is given it here.
     place(optimizer, can_train(model), strict=False)
     multipliers = [1.0] * len(trained)
     for each in chain(optimizer):
@@ -96,7 +97,7 @@ def _row(index: int, layers: Any, how: Any) -> dict[str, Any]:
     names = [layer.name for layer in layers]
     shown = " … ".join(dict.fromkeys([*names[:1], *names[-1:]])) or "-"
     parameters = sum(layer.count_params() for layer in layers)
-    # A frozen layer with layers of its own may hold some that train.
+    # A frozen layer with layers of its own may contain trainable ones.
     able = [v for layer in layers for v in can_train(layer)]
     trained = [v for v in able if v.trainable]
     rates, decays = "-", "-"

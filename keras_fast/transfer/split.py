@@ -1,4 +1,4 @@
-"""Which two models, body and head, is a model made of?"""
+"""Which two models, body and head, does a model consist of?"""
 
 import inspect
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ __all__ = ["cut", "split_head"]
 def split_head(
     model: keras.Model, at: keras.layers.Layer | str | None = None
 ) -> tuple[keras.Model, keras.Model]:
-    """Two models, body and head, that share a model's layers.
+    """Split a model into two models, body and head, that share its layers.
 
     `head(body(x))` is `model(x)`, and training the head trains the model. The
-    head is what `freeze(model)` leaves to train, the last group of
-    `layer_groups(model)`, and all behind it. Layers before it that neither have
-    weights nor change in training, such as global pooling, are the body's: its
-    output is as small as can be. Layers such as `Dropout` are the head's. If a
-    model within this one has both, that one is cut.
+    head is everything that `freeze(model)` leaves trainable, the last group of
+    `layer_groups(model)`, and all after it. Layers before it that neither have
+    weights nor change in training, such as global pooling, belong to the body,
+    which makes its output as small as possible. Layers such as `Dropout`
+    belong to the head. If a nested model has both, that one is cut.
 
     Args:
         model: A built functional or Sequential model.
-        at: The layer, or its name, that the body is to end with. For feature
-            maps instead of pooled features pass the network that makes them.
+        at: The last layer of the body, or its name. For feature maps instead of
+            pooled features pass the network that makes them.
 
     Returns:
         The body and the head. They are not compiled.
@@ -60,7 +60,7 @@ def split_head(
 def cut(
     model: keras.Model, at: keras.layers.Layer | str | None = None
 ) -> tuple[keras.Model, keras.Model]:
-    """`split_head` without a word on what it takes for the head."""
+    """`split_head` without a warning about what it takes for the head."""
     graph = _graph(model)
     if at is not None:
         ends = _named(ordered_calls(graph), at)
@@ -85,7 +85,7 @@ def _graph(model: keras.Model) -> Any:
 def _cut_behind(
     model: keras.Model, graph: Any, ends: list[Any], at: Any = None
 ) -> tuple[keras.Model, keras.Model]:
-    """Cut behind the first of these nodes through which everything goes."""
+    """Cut after the first of these nodes through which all paths go."""
     for node in ends:
         used = _used(node, graph)
         if len(used) == 1 and _is_cut(node, graph):
@@ -99,7 +99,7 @@ def _cut_behind(
 def _cut_before(
     model: keras.Model, head: set[int]
 ) -> tuple[keras.Model, keras.Model]:
-    """Cut before these layers, in a model in this one if it has to be."""
+    """Cut before these layers, within a nested model if necessary."""
     graph = _graph(model)
     nodes = ordered_calls(graph)
     shares = [_share(node, head) for node in nodes]
@@ -140,7 +140,7 @@ def _cut_within(
 
 
 def _share(node: Any, head: set[int]) -> set[bool]:
-    """Whether layers with weights in it are the head's: all, none or both."""
+    """Whether its layers with weights are in the head: all, none or both."""
 
     def layers(operation: Any) -> Iterator[Any]:
         if isinstance(operation, keras.Model):
@@ -168,7 +168,7 @@ def _named(nodes: list[Any], at: Any) -> list[Any]:
 
 
 def _changes_in_training(node: Any) -> bool:
-    """Whether it trains, is random, adds a loss or can tell."""
+    """Whether it trains, is random, adds a loss or has a training mode."""
     operation = node.operation
     return (
         bool(getattr(operation, "variables", None))
@@ -178,7 +178,7 @@ def _changes_in_training(node: Any) -> bool:
 
 
 def _used(node: Any, graph: Any) -> list[Any]:
-    """What the rest of the model takes of the outputs of a call."""
+    """The outputs of a call that the rest of the model uses."""
     taken = {id(tensor) for tensor in graph.outputs}
     for other in ordered_calls(graph):
         taken.update(map(id, other.input_tensors))
@@ -186,7 +186,7 @@ def _used(node: Any, graph: Any) -> list[Any]:
 
 
 def _is_cut(node: Any, graph: Any) -> bool:
-    """Whether every path from the inputs to the outputs goes through it."""
+    """Whether all paths from the inputs to the outputs go through it."""
     open_ = [made_by(tensor)[1] for tensor in graph.outputs]
     if node in open_:
         return False

@@ -1,4 +1,4 @@
-"""Which variables does weight decay spare?"""
+"""Which variables are excluded from weight decay?"""
 
 from typing import Any
 
@@ -17,17 +17,16 @@ __all__ = ["decay_weights_only"]
 
 
 def decay_weights_only(model: keras.Model) -> None:
-    """Spare biases and normalization from weight decay.
+    """Exclude biases and normalization from weight decay.
 
-    As `wd_bn_bias=False` in fastai: decay is for what multiplies features.
-    Spared are biases, all parameters of normalization layers, and any other
-    parameter that is a vector or a single number. What was excluded before
-    stays so.
+    Like `wd_bn_bias=False` in fastai: decay is for weights that multiply
+    features. Excluded are biases, all parameters of normalization layers, and
+    any other parameter that is a vector or a single number. Variables that
+    were excluded before stay excluded.
 
-    Takes effect at once, on a trained model too, and stays while layers are
-    frozen and set free. A saved `DiscriminativeOptimizer` keeps it. Keras
-    forgets it when it saves any other optimizer: call this again after
-    loading.
+    Takes effect at once, also on a trained model, and persists while layers
+    are frozen and unfrozen. A saved `DiscriminativeOptimizer` keeps it. Keras
+    loses it when it saves any other optimizer: call this again after loading.
 
     Args:
         model: A compiled model whose optimizer has weight decay.
@@ -73,7 +72,7 @@ def decay_weights_only(model: keras.Model) -> None:
             variable
             for variable in everything
             if len(variable.shape) < 2
-            or variable.name == "bias"  # a GRU's is a matrix
+            or variable.name == "bias"  # a GRU's bias is a matrix
             or id(variable) in normalizing
         ],
     )

@@ -1,4 +1,4 @@
-"""What becomes of an image that has drawn these numbers?
+"""What do random numbers do to an image?
 
 `ops` is a module with the operations of a backend, as in `_geometry`.
 """
@@ -16,8 +16,8 @@ from keras_fast.data.images._geometry import (
 
 __all__ = ["DRAWS", "Limits", "lighting_of", "matrix_of"]
 
-# Numbers that an image draws: 3 for its side, 2 each for angle and zoom, 2
-# for the zoom's centre, 2 each for two warps, brightness and contrast.
+# Random numbers per image: 3 for its side, 2 each for angle and zoom, 2 for
+# the zoom's center, 2 each for two warps, brightness and contrast.
 DRAWS = 17
 
 
@@ -40,7 +40,7 @@ class Limits(NamedTuple):
 def matrix_of(
     ops: Any, drawn: Any, limits: Limits, height: Any, width: Any
 ) -> Matrix:
-    """Zoom, rotate, flip, warp: the order of fastai. In pixels."""
+    """Zoom, rotate, flip, warp, in fastai's order. In pixels."""
     draws = _columns(drawn)
     aspect = width / height
     flip = _side(ops, draws[:3], limits.flip, aspect)
@@ -59,7 +59,7 @@ def matrix_of(
 
 
 def lighting_of(ops: Any, drawn: Any, limits: Limits) -> tuple[Any, Any]:
-    """What is added to logits, and what they are multiplied by."""
+    """The offset and the factor for the logits of pixels."""
     draws = _columns(drawn)
     change = _chance(ops, draws[13:15], limits, limits.lighting)
     brightness = ops.numpy.log((1 + change) / (1 - change))
@@ -88,6 +88,6 @@ def _side(ops: Any, draws: Any, flip: str | None, aspect: Any) -> Matrix:
 
 
 def _chance(ops: Any, draws: Any, limits: Limits, most: float) -> Any:
-    """From -most to most with probability p, else 0."""
+    """A number from -most to most with probability p, else 0."""
     value, chance = draws
     return ops.numpy.where(chance < limits.p, most * (2 * value - 1), 0.0)

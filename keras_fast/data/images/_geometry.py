@@ -1,9 +1,9 @@
-"""Which pixel goes where, and how bright does it become?
+"""Where does each pixel go, and how bright does it become?
 
 `ops` is a module with the operations of a backend: in `tf.data` that is
-TensorFlow, whatever Keras runs on. A matrix is three rows of three numbers,
-each a tensor (batch,) or a float, and maps where a pixel goes to where it
-comes from.
+TensorFlow, whatever backend Keras uses. A matrix is three rows of three
+numbers, each a tensor (batch,) or a float, and maps the position a pixel goes
+to to the position it comes from.
 """
 
 import math
@@ -51,7 +51,7 @@ def compose(*matrices: Matrix) -> Matrix:
 
 
 def rotation(ops: Any, degrees: Any, aspect: float) -> Matrix:
-    """A rotation of pixels, where width and height both count from -1 to 1."""
+    """A rotation of pixels, if width and height both range from -1 to 1."""
     angle = degrees * (math.pi / 180)
     sine, cosine = ops.numpy.sin(angle), ops.numpy.cos(angle)
     return [
@@ -71,7 +71,7 @@ def warp(x: Any, y: Any) -> Matrix:
 
 
 def in_pixels(matrix: Matrix, height: int, width: int) -> Matrix:
-    """From coordinates that count from -1 to 1 to numbers of pixels.
+    """Convert a matrix from coordinates of -1 to 1 to pixels.
 
     A mirror image stays exact: its offset is `width - 1` and nothing else.
     """
@@ -87,13 +87,13 @@ def in_pixels(matrix: Matrix, height: int, width: int) -> Matrix:
 
 
 def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
-    """The pixels that a matrix points at, reflected at the borders.
+    """Return the pixels a matrix points at, reflected at the borders.
 
     Args:
         ops: The backend.
-        images: (batch, height, width, channels).
-        matrix: In pixels.
-        nearest: One pixel, or the mean of four by distance?
+        images: Images (batch, height, width, channels).
+        matrix: The matrix, in pixels.
+        nearest: Whether to take one pixel, or the weighted mean of four.
     """
     batch, height, width, channels = ops.shape(images)
     column = ops.numpy.arange(width, dtype="float32")[None, None, :]
@@ -115,7 +115,7 @@ def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
     left = ops.numpy.floor(ops.numpy.minimum(x, most(wide - 2, 0)))
     top = ops.numpy.floor(ops.numpy.minimum(y, most(tall - 2, 0)))
     x, y = (x - left)[..., None], (y - top)[..., None]
-    # One number for all four: XLA computes it once.
+    # One index for all four: XLA computes it once.
     corner = first + ops.cast(top * wide + left, "int32")
     least = ops.numpy.minimum
     right, below = least(width - 1, 1), least(height - 1, 1) * width
@@ -128,15 +128,15 @@ def resample(ops: Any, images: Any, matrix: Any, nearest: bool) -> Any:
 
 
 def _reflect(ops: Any, position: Any, size: int) -> Any:
-    """Back into the image, whose outermost pixels come twice."""
+    """Reflect positions into the image; the outermost pixels occur twice."""
     position = size - ops.numpy.abs(size - ops.numpy.abs(position + 0.5))
     return ops.numpy.clip(position - 0.5, 0, size - 1)
 
 
 def move_points(ops: Any, points: Any, matrix: Matrix) -> Any:
-    """Where points go, (batch, ..., 2): the matrix says whence they come."""
+    """Where points go, (batch, ..., 2): the matrix maps back."""
     (a, b, c), (d, e, f), (g, h, i) = matrix
-    # The inverse but for a factor, which the division takes away.
+    # The inverse up to a factor, which the division removes.
     inverse = [
         [e * i - f * h, c * h - b * i, b * f - c * e],
         [f * g - d * i, a * i - c * g, c * d - a * f],
@@ -164,9 +164,9 @@ def relight(ops: Any, images: Any, brightness: Any, contrast: Any) -> Any:
 
     Args:
         ops: The backend.
-        images: (batch, height, width, channels).
-        brightness: What is added, (batch,); 0 for none.
-        contrast: The factor, (batch,); 1 for none.
+        images: Images (batch, height, width, channels).
+        brightness: Offset of the logits, (batch,); 0 for none.
+        contrast: Factor of the logits, (batch,); 1 for none.
     """
     brightness, contrast = (
         v[:, None, None, None] for v in (brightness, contrast)

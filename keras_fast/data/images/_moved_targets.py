@@ -9,7 +9,7 @@ __all__ = ["MOVED", "check_targets"]
 
 # What moves with the images.
 MOVED = ("images", "segmentation_masks", "targets", "keypoints")
-# What they may be called, and would stay where they are.
+# Likely names for them, under which they would stay in place.
 GUESSES = {
     "mask": "segmentation_masks",
     "masks": "segmentation_masks",
@@ -67,7 +67,7 @@ def _fits(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
 
 
 def _shape(values: Any) -> tuple[Any, ...] | None:
-    """None where even the number of axes is not known."""
+    """The shape; None if even the number of axes is unknown."""
     try:
         return tuple(getattr(values, "shape", None) or np.shape(values))
     except ValueError:

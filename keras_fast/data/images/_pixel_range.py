@@ -1,4 +1,4 @@
-"""Are the pixels from 0 to 255, as brightness needs them?"""
+"""Are pixels from 0 to 255, as brightness needs them?"""
 
 import warnings
 from typing import Any
@@ -10,9 +10,9 @@ __all__ = ["range_is_known"]
 
 
 def range_is_known(images: Any) -> bool:
-    """Whether the pixels show it; a warning if they are from 0 to 1."""
+    """Whether the pixels show their range; warns if they are from 0 to 1."""
     if not isinstance(images, np.ndarray) and not hasattr(images, "numpy"):
-        return False  # in a compiled step there are no numbers to see
+        return False  # a compiled step has no numbers to look at
     pixels = keras.ops.convert_to_numpy(images)
     highest = pixels.max(initial=0)
     if pixels.dtype.kind == "f" and 0 < highest <= 1:
@@ -23,4 +23,4 @@ def range_is_known(images: Any) -> bool:
             f"{highest:.3g}",
             stacklevel=4,
         )
-    return bool(highest > 0)  # black says nothing
+    return bool(highest > 0)  # black shows nothing

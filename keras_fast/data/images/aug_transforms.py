@@ -25,7 +25,7 @@ from keras_fast.data.images._pixel_range import range_is_known
 
 FLIPS = ("horizontal", "dihedral")
 
-# Keras exports the base of its own layers of this kind under no name.
+# Keras does not export the base class of its own layers of this kind.
 ImageLayer: Any = keras.layers.RandomFlip.__base__
 
 
@@ -33,56 +33,57 @@ ImageLayer: Any = keras.layers.RandomFlip.__base__
 class AugTransforms(ImageLayer):
     """Random flip, rotation, zoom, warp, brightness and contrast in one pass.
 
-    fastai's `aug_transforms`. The four that move pixels are composed into one
-    matrix, so that an image is interpolated once, and reflected beyond its
-    borders. Brightness and contrast shift and stretch the logits of its
-    pixels. Each image draws its own transforms, at each call anew.
+    fastai's `aug_transforms`. The four that move pixels are combined into one
+    matrix, so an image is interpolated only once. Images are reflected beyond
+    their borders. Brightness and contrast shift and stretch the logits of the
+    pixels. Each image gets new random transforms at each call.
 
-    It acts where `training` is true, as Keras's `Random*` layers do, and like
-    them works in `tf.data` on each backend, and inside a model. In `tf.data`
-    XLA compiles it for each size of batch: batch first, or resize to one size.
+    It is active if `training` is true, as Keras's `Random*` layers are, and
+    like them works in `tf.data` on each backend, and inside a model. In
+    `tf.data` XLA compiles it for each batch shape: batch first, or resize to
+    one size.
 
-    A dictionary may hold more than `"images"`, and these move with them:
+    A dictionary may contain more than `"images"`. These are transformed too:
 
-    - `"segmentation_masks"`, with or without channels, whose numbers stay
-      those that they are, in `tf.data` as floats;
-    - `"targets"`, images that a model is to return, of any size, which are
+    - `"segmentation_masks"`, with or without channels, whose values are never
+      interpolated; in `tf.data` they are floats;
+    - `"targets"`, images that a model should return, of any size, which are
       relit like the images;
-    - `"keypoints"` (..., num_points, 2), x and y in pixels, of which (0, 0) is
-      the middle of the first. The result has `"keypoint_weights"` (...,
-      num_points) too: 0 for points that are NaN or have left the image, else 1
-      or the weight that was given. Pass them to `fit()` as `sample_weight`.
+    - `"keypoints"` (..., num_points, 2), x and y in pixels, with (0, 0) in the
+      middle of the first. The result also has `"keypoint_weights"` (...,
+      num_points): 0 for points that are NaN or have left the image, else 1
+      or the given weight. Pass them to `fit()` as `sample_weight`.
 
-    Other entries, as `"labels"`, are handed on.
+    Other entries, such as `"labels"`, are passed on unchanged.
 
     Args:
-        max_rotate: Largest angle, in degrees, either way.
+        max_rotate: Largest angle, in degrees, in both directions.
         max_zoom: Largest magnification, towards a random point; 1 for none.
         max_warp: Largest perspective: the share by which a side grows as its
             opposite shrinks. Below 0.5.
         max_lighting: Largest change of brightness and contrast, below 1.
         flip: `"horizontal"` mirrors half of the images, `"dihedral"` turns
-            them to one of eight sides, `None` none.
-        p: Probability of each of the others.
+            them to one of eight sides, `None` leaves them.
+        p: Probability of each of the other transforms.
         seed: Seed of the random numbers.
-        **kwargs: What every layer takes, and `data_format`.
+        **kwargs: Arguments of every layer, and `data_format`.
 
     Input shape:
-        (height, width, channels), with or without a batch before it; height
-        and width may be unknown. Pixels from 0 to 255, of any type: lighting
-        takes those from 0 to 1 for black.
+        (height, width, channels), with or without a batch axis; height and
+        width may be unknown. Pixels from 0 to 255, of any dtype: lighting
+        takes pixels from 0 to 1 for black.
 
     Output shape:
-        That of the input, in the layer's compute dtype.
+        The shape of the input, in the layer's compute dtype.
 
     Raises:
-        ValueError: An argument is out of its range, bounding boxes are given,
+        ValueError: An argument is out of range, bounding boxes are given,
             a dictionary has no images, or its entries don't fit them.
         TypeError: The input is a tuple or a list.
 
     Warns:
-        UserWarning: All pixels are from 0 to 1. Only seen where the layer is
-            called on numbers, not in `tf.data` or in a compiled step.
+        UserWarning: All pixels are from 0 to 1. It is detected only if the
+            layer is called on numbers, not in `tf.data` or a compiled step.
 
     Examples:
         >>> augment = keras_fast.data.AugTransforms(max_rotate=20, seed=0)
@@ -149,7 +150,7 @@ class AugTransforms(ImageLayer):
         check_targets(inputs)
         pixels = [inputs[x] for x in ("images", "targets") if x in inputs]
         self._check_range(pixels, kwargs.get("training"))
-        # Keras would turn integer labels into floats.
+        # Keras would convert integer labels to floats.
         names = [*MOVED, "keypoint_weights"]
         moved = {name: inputs[name] for name in names if name in inputs}
         return {**inputs, **super().__call__(moved, *args, **kwargs)}
@@ -191,7 +192,7 @@ class AugTransforms(ImageLayer):
         return {"keypoints": points, "keypoint_weights": weights * inside}
 
     def _check_range(self, images: list[Any], training: Any) -> None:
-        """Warn of pixels from 0 to 1, once."""
+        """Warn once of pixels from 0 to 1."""
         if training and not self._range_is_known:
             self._range_is_known = all([*map(range_is_known, images)])
 
@@ -214,7 +215,7 @@ class AugTransforms(ImageLayer):
             return self.backend.cast(images, self.compute_dtype)
         return self._transform(images, transformation["drawn"], False)
 
-    # With the images: a target may be of another size, but is as bright.
+    # As the images: a target may have another size, but is equally bright.
     transform_targets = transform_images
 
     def transform_segmentation_masks(
@@ -254,7 +255,7 @@ class AugTransforms(ImageLayer):
         }
 
     def _transform(self, images: Any, drawn: Any, masks: bool) -> Any:
-        """Move the pixels; relight them, unless they are numbers of classes."""
+        """Move the pixels; relight them, unless they are class numbers."""
         ops = self.backend
         # The caller may leave the backend before the function is traced.
         function = functools.partial(self._pass, ops, masks)

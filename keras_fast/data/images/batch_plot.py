@@ -1,4 +1,4 @@
-"""How do the images that the model is given look?"""
+"""What do the images that the model gets look like?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,20 +23,20 @@ def show_batch(
 ) -> np.ndarray:
     """Draw the first images of the data, with their labels or targets.
 
-    They are drawn as they come: after what the data does to them, and before
-    what the model does. Of a generator, the batches drawn are gone. Masks are
-    laid over the images, without class 0; points are drawn on them; and
-    targets that are images stand beside them.
+    They are drawn as they come: after the transforms of the data, and before
+    those of the model. A generator loses the batches that are drawn. Masks are
+    drawn over the images, without class 0; points are drawn on them; and
+    targets that are images are drawn beside them.
 
     Args:
-        x: Data, whatever `fit()` takes; among several inputs one has to be
-            images.
+        x: Data, as accepted by `fit()`; if there are several inputs, one must
+            be images.
         y: Labels, as in `fit()`. Whole numbers (n, height, width), with or
             without an axis of length 1, and one-hot ones, are masks; (n,
             num_points, 2) are points, x and y in pixels or all from -1 to 1;
-            other targets of three or four axes are images.
+            other targets with three or four axes are images.
         n: How many; all if there are fewer.
-        class_names: Names of the classes; `x.class_names` if there are such.
+        class_names: Names of the classes; by default `x.class_names`, if any.
 
     Returns:
         The matplotlib `Axes`, (n,); with targets that are images (n, 2).
@@ -60,7 +60,7 @@ def show_batch(
     names = names_of(x, class_names)
     images: list[np.ndarray] = []
     targets: list[np.ndarray] = []
-    # n batches are enough, and how large they are only the data knows.
+    # n batches are enough; their size is known only to the data.
     for inputs, labels in batches(x, y, batch_size=n, steps=n):
         images.extend(one_image_each(inputs))
         if labels is not None:

@@ -1,4 +1,4 @@
-"""How do good images become damaged ones, for a model to repair?"""
+"""How are good images damaged, so that a model can learn to repair them?"""
 
 import io
 from typing import Any
@@ -9,7 +9,7 @@ from keras_fast._checks import at_least, non_negative, several, string, whole
 
 __all__ = ["crappify"]
 
-# Of the letters, as shares of the image's height; in pixels at least.
+# Height of the letters as a share of the image's height; and its minimum.
 TEXT_HEIGHTS = 0.15, 0.35
 LEAST_TEXT_HEIGHT = 8
 
@@ -25,28 +25,28 @@ def crappify(
 ) -> np.ndarray:
     """Damage images, so that a model can learn to repair them.
 
-    Each is made smaller, gets a text, then noise, and is saved as JPEG and
-    read again; only what is asked for. With a seed, what is random depends on
-    it and on the number of the image alone: each run damages them alike.
+    Each image is made smaller, gets a text, then noise, and is saved as JPEG
+    and read again; only what you ask for. With a seed, the random numbers
+    depend only on it and on the index of the image: each run is the same.
 
     Args:
-        images: Pixels from 0 to 255, (n, height, width, channels), of one
+        images: Pixels from 0 to 255, (n, height, width, channels), with one
             channel or three. Floats are rounded.
-        scale: How many times smaller height and width become, rounded.
-        quality: Of the JPEG, from 1 to 100, or a pair from which each image
-            has its own at random, both included; None for no JPEG.
-        noise: Standard deviation of normal noise, in values of pixels.
+        scale: Factor by which height and width are reduced, rounded.
+        quality: JPEG quality, from 1 to 100, or a pair, both included, from
+            which each image gets a random one; None for no JPEG.
+        noise: Standard deviation of normal noise, in pixel values.
         text: Written on each image at a random place, in a random size and
-            colour; None for none.
-        seed: Of what is random; None for other damage in each call.
+            color; None for none.
+        seed: Seed of the random numbers; None for new damage at each call.
 
     Returns:
         A uint8 array (n, height / scale, width / scale, channels).
 
     Raises:
-        ValueError: The images are not in that shape or range, no pixel would
+        ValueError: The images do not have that shape or range, no pixel would
             be left, or a number is out of range.
-        TypeError: An argument is of another kind.
+        TypeError: An argument has the wrong type.
 
     Examples:
         >>> images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3))
@@ -111,7 +111,7 @@ def _rounded(pixels: np.ndarray) -> np.ndarray:
 
 
 def _qualities(quality: Any) -> tuple[int, int]:
-    """The lowest, and the first that is too high."""
+    """The lowest quality, and the first above the highest."""
     pair = [quality] * 2 if np.ndim(quality) == 0 else quality
     ends = [whole("quality", each) for each in several("quality", pair)]
     if len(ends) != 2 or not ends[0] <= ends[1] <= 100:

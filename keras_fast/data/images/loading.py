@@ -1,4 +1,4 @@
-"""How do files of images become what a model was trained on?"""
+"""How do image files become the pixels that a model was trained on?"""
 
 import io
 import os
@@ -15,7 +15,7 @@ __all__ = ["load_images"]
 
 Color = tuple[int, int, int]
 COLOR_MODES = {"rgb": 3, "grayscale": 1}
-# Of a camera that was held otherwise: mirror left to right, quarter turns.
+# For a rotated camera: whether to mirror left to right, and quarter turns.
 ORIENTATIONS = {
     2: (True, 0),
     3: (False, 2),
@@ -39,9 +39,9 @@ def load_images(
     """Load images as `keras.utils.image_dataset_from_directory` does.
 
     The pixels are the same, bit for bit. `keras.utils.load_img` with a
-    `target_size` is not: it takes the nearest pixel where that function
-    interpolates, and a model that was trained on the one loses accuracy on the
-    other. So use this function to predict, or for training and prediction.
+    `target_size` differs: it takes the nearest pixel where that function
+    interpolates, and a model trained with one loses accuracy with the other.
+    So use this function to predict, or for both training and prediction.
 
     The formats are BMP, GIF (the first frame), JPEG, PNG and, from TensorFlow
     2.20 on, WebP. Grayscale images become RGB, 16 bits become 8 and CMYK
@@ -54,18 +54,18 @@ def load_images(
         paths: The files.
         size: Height and width in pixels, or one number for both. The aspect
             ratio is not kept.
-        color_mode: `"rgb"` or `"grayscale"`, for which TensorFlow takes PNG
-            and JPEG, but not CMYK.
-        background: Color, as (255, 255, 255) for white, that transparent
-            images are laid on. None ignores transparency.
-        upright: Whether to turn photos as their EXIF orientation says.
+        color_mode: `"rgb"` or `"grayscale"`; for the latter TensorFlow accepts
+            PNG and JPEG, but not CMYK.
+        background: Color, such as (255, 255, 255) for white, to put behind
+            transparent images. None ignores transparency.
+        upright: Whether to rotate photos by their EXIF orientation.
 
     Returns:
         Pixels from 0 to 255, (n, height, width, channels) float32, in the
         order of `paths`.
 
     Raises:
-        ValueError: There is no path, or a file can't be read or decoded.
+        ValueError: There are no paths, or a file can't be read or decoded.
         ImportError: TensorFlow is not installed.
 
     Examples:
@@ -121,7 +121,7 @@ def _pixels(
 def _on_background(
     content: bytes, pixels: Any, channels: int, color: np.ndarray
 ) -> Any:
-    """The image on a color, if it has transparency at all."""
+    """The image on a background color, if it has transparency."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
@@ -130,7 +130,7 @@ def _on_background(
         rgba = np.asarray(image.convert("RGBA"), np.float32)
     opacity = rgba[..., 3:] / 255
     laid = opacity * rgba[..., :3] + (1 - opacity) * color
-    if channels == 1:  # the luma of JPEG, as TensorFlow's
+    if channels == 1:  # JPEG's luma, as TensorFlow computes it
         laid = laid @ np.array([[0.299], [0.587], [0.114]], np.float32)
     return laid
 

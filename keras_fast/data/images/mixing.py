@@ -16,12 +16,12 @@ def mix(
     """Let Keras's `MixUp` or `CutMix` take integer labels, in `tf.data`.
 
     Those layers mix labels too, and so need them one-hot. Train with a
-    categorical loss, which is not the sparse one, and give validation data
-    one-hot labels as well.
+    categorical loss, not the sparse one, and make the validation labels
+    one-hot as well.
 
     Args:
         layer: `keras.layers.MixUp(...)` or `keras.layers.CutMix(...)`.
-        num_classes: How many classes there are.
+        num_classes: Number of classes.
 
     Returns:
         A function from a batch of images and integer labels to mixed

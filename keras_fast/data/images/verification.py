@@ -1,4 +1,4 @@
-"""Which images in a folder would stop a training?"""
+"""Which images in a folder would stop training?"""
 
 import os
 import warnings
@@ -11,43 +11,43 @@ from keras_fast._keras.decoder import decoding_error
 
 __all__ = ["verify_images"]
 
-# What `keras.utils.image_dataset_from_directory` takes up, by name.
+# Extensions that `keras.utils.image_dataset_from_directory` reads.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-# What it can decode, whatever the name.
+# Formats that it can decode, whatever the file name.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 
 
 def verify_images(
     directory: str | os.PathLike, *, max_pixels: int = 50_000_000
 ) -> dict[Path, str]:
-    """Find the images in a folder that can't be loaded, and say why.
+    """Find the images in a folder that can't be loaded, and why.
 
-    Looked at is what `keras.utils.image_dataset_from_directory` takes up:
-    bmp, gif, jpeg, jpg and png, in all folders within. What is not in the
-    result it can load as RGB, whatever the name says it is. An image that is
-    too large is told by its header and not decoded. Nothing is changed: what
-    to do with a file is up to you.
+    It checks the files that `keras.utils.image_dataset_from_directory` reads:
+    bmp, gif, jpeg, jpg and png, in all subfolders. That function can load the
+    files not in the result as RGB, whatever their names. Images that are too
+    large are recognized by their header and not decoded. Nothing is changed:
+    what to do with a file is up to you.
 
-    That function decodes with TensorFlow. Where TensorFlow is not installed,
-    Keras decodes with Pillow, as `keras.utils.load_img` does everywhere, and
-    so does this function: then what is not in the result Pillow can load.
+    That function decodes with TensorFlow. If TensorFlow is not installed,
+    Keras decodes with Pillow, as `keras.utils.load_img` always does, and so
+    does this function: then Pillow can load the files not in the result.
 
     Args:
         directory: The folder.
-        max_pixels: Refuse larger images. Decoding takes 3 bytes a pixel,
-            and a file of some kilobytes can hold any number of them.
+        max_pixels: Refuse larger images. Decoding takes 3 bytes per pixel,
+            and a file of a few kilobytes can hold any number of them.
 
     Returns:
         The reason for each bad file, by its path, in sorted order; empty if
         all are good.
 
     Raises:
-        ValueError: There is no such folder, or no image in it.
+        ValueError: There is no such folder, or it contains no image.
 
     Warns:
         UserWarning: Good images have transparent pixels. Keras ignores
-            transparency, and shows the color that is stored behind it, often
-            black. `load_images(..., background=...)` lays them on a color.
+            transparency and shows the color stored in them, often black.
+            `load_images(..., background=...)` puts a color behind them.
 
     Examples:
         >>> from pathlib import Path
@@ -108,14 +108,14 @@ def _is_transparent(path: Path) -> bool:
             if not image.has_transparency_data:
                 return False
             opacity = np.asarray(image.convert("RGBA"))[..., 3]
-    # What Pillow can't decode and TensorFlow can is none of our business.
+    # Images that only TensorFlow can decode are not checked.
     except Exception:
         return False
     return bool(opacity.min() < 255)
 
 
 def _reason(path: Path, max_pixels: int) -> str | None:
-    if not path.is_file():  # a pipe would be read for ever
+    if not path.is_file():  # reading a pipe would never end
         return "is no file"
     try:
         return _too_large(path, max_pixels) or decoding_error(path.read_bytes())
@@ -124,7 +124,7 @@ def _reason(path: Path, max_pixels: int) -> str | None:
 
 
 def _too_large(path: Path, max_pixels: int) -> str | None:
-    """Whether its header says so; or what is wrong with the header."""
+    """The size, if the header shows it is too large; or the header's fault."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -132,7 +132,7 @@ def _too_large(path: Path, max_pixels: int) -> str | None:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
-                # TensorFlow reads all frames of these, at a byte a pixel.
+                # TensorFlow reads all their frames, at a byte per pixel.
                 animated = image.format in ("GIF", "WEBP")
                 frames = getattr(image, "n_frames", 1) if animated else 1
     except UnidentifiedImageError:
@@ -141,7 +141,7 @@ def _too_large(path: Path, max_pixels: int) -> str | None:
         return str(error)
     except OSError:
         raise
-    # What a damaged header raises can be anything.
+    # A damaged header can raise anything.
     except Exception as error:
         return f"has a damaged header: {error}"
     if width * height > max_pixels:

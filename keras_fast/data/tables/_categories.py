@@ -1,6 +1,6 @@
-"""Which code has a word of a categorical column?
+"""Which code does a word of a categorical column have?
 
-Code 0 is for what is missing, was not seen, or is too rare to be learned from.
+Code 0 is for values that are missing, unseen, or too rare to learn from.
 """
 
 import itertools
@@ -22,10 +22,10 @@ Word = str | bool | int | float
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of a column in their order; the first has code 1.
+    """The words of a column in order; the first has code 1.
 
     Args:
-        words: Text, or numbers. Not both.
+        words: Text or numbers, not both.
         counts: How often each code occurred, code 0 first.
     """
 
@@ -59,7 +59,7 @@ class Vocabulary:
             raise _unhashable(name, words) from error
 
     def check(self, name: str, values: np.ndarray, codes: np.ndarray) -> None:
-        """Refuse words of the other kind, and columns of unknown words."""
+        """Refuse words of the other type, and columns of unknown words."""
         unseen = {
             value
             for value in _listed(name, values[codes == 0])
@@ -73,7 +73,7 @@ class Vocabulary:
                 kind = "text" if text else "numbers"
                 remedy = f"It held {kind} when the encoder was adapted."
                 refuse_kind(name, kind, remedy, value)
-        # One unknown word alone may be a new user.
+        # A single unknown word may be a new user.
         if len(unseen) > 1 and not codes.any():
             raise ValueError(
                 f"Column {name!r} must hold words that the encoder knows. "
@@ -84,7 +84,7 @@ class Vocabulary:
 
 
 def _listed(name: str, values: np.ndarray) -> list[Any]:
-    """As Python objects: they are hashed faster than NumPy's."""
+    """As Python objects, which are hashed faster than NumPy's."""
     if values.dtype.kind not in "biufOUT":
         raise _not_a_word(name, values.flat[0])
     if values.dtype.kind == "f":
@@ -104,7 +104,7 @@ def _counted(name: str, values: np.ndarray) -> Iterable[tuple[Any, int]]:
 
 
 def _check_whole(name: str, values: np.ndarray) -> None:
-    """Whole numbers with gaps come as floats, which do not hold all of them."""
+    """Refuse whole numbers too large for floats, which gaps turn them into."""
     digits = np.finfo(values.dtype).nmant + 1
     large = values[np.isfinite(values) & (np.abs(values) >= 2.0**digits)]
     if len(large):
@@ -116,7 +116,7 @@ def _check_whole(name: str, values: np.ndarray) -> None:
 
 
 def _word(name: str, value: Any) -> Word:
-    """As JSON can hold it. What is equal stays equal: 1, 1.0 and True."""
+    """A word that JSON can hold. Equal values stay equal: 1, 1.0 and True."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str):
@@ -127,7 +127,7 @@ def _word(name: str, value: Any) -> Word:
         return int(value)
     if isinstance(value, numbers.Real):
         number = float(value)
-        # pandas turns whole numbers into floats where some are missing.
+        # pandas turns whole numbers into floats if some are missing.
         return int(number) if number.is_integer() else number
     raise _not_a_word(name, value)
 

@@ -1,7 +1,7 @@
-"""What is in a column of a table? A table gives its columns by name.
+"""What is in a column of a table? A table returns its columns by name.
 
-Dicts of arrays, pandas, polars and pyarrow all do with `table[name]`, and
-NumPy makes an array of what they give. Nothing else is asked of them.
+Dicts of arrays, pandas, polars and pyarrow all support `table[name]`, and
+NumPy can convert the results. Nothing else is required of them.
 """
 
 import math
@@ -16,7 +16,7 @@ __all__ = ["columns_of", "is_missing", "refuse_kind"]
 
 
 def columns_of(table: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The named columns, (rows,) each, with as many rows as one another."""
+    """The named columns, (rows,) each, all of the same length."""
     columns = {name: _column(table, name) for name in names}
     first = names[0]
     rows = len(columns[first])
@@ -43,18 +43,18 @@ def _column(table: Any, name: str) -> np.ndarray:
         )
     try:
         column = table[name]
-    except Exception as error:  # each library has an exception of its own
+    except Exception as error:  # each library has its own exception
         raise ValueError(
             f"`table` must have a column {name!r}. Pass a dict of arrays or a "
             "data frame with the columns that the encoder was made for. "
             f"Received: {_described(table)}"
         ) from error
     if hasattr(getattr(column, "type", None), "index_type"):
-        # pyarrow: to NumPy, its dictionary arrays give a word for a null.
+        # pyarrow: converted by NumPy, dictionary arrays give words for nulls.
         column = column.cast(column.type.value_type)
-    if np.ma.isMaskedArray(column):  # to NumPy, what was masked is a value
+    if np.ma.isMaskedArray(column):  # NumPy would reveal masked values
         column = column.tolist()
-    # Of a list with text, NumPy would make text of the rest too, NaN for one.
+    # In a list with text NumPy would turn the rest into text, even NaN.
     plain = isinstance(column, list | tuple)
     values = np.asarray(column, dtype=object if plain else None)
     if not values.ndim:
@@ -81,7 +81,7 @@ def _described(table: Any) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """None, NaN, NaT, pandas.NA and the infinite."""
+    """Whether it is None, NaN, NaT, pandas.NA or infinite."""
     if value is None:
         return True
     if isinstance(value, float):

@@ -1,6 +1,6 @@
-"""Which parts has a date? fastai's `add_datepart`, with NumPy alone.
+"""Which parts does a date have? fastai's `add_datepart`, in NumPy.
 
-Categories are what comes around again, numbers what goes on.
+Recurring parts are categories, ever-growing ones are numbers.
 """
 
 import datetime
@@ -30,11 +30,11 @@ TIME = ("hour", "minute", "second")
 
 
 def moments_of(name: str, values: np.ndarray) -> np.ndarray:
-    """Moments, (rows,) datetime64[us], in UTC where they have a time zone."""
+    """Moments, (rows,) datetime64[us], in UTC if they have a time zone."""
     if values.dtype.kind == "M":
         return values.astype("datetime64[us]")
     if values.dtype.kind not in "OUT":
-        # Missing numbers are missing dates.
+        # Missing numbers count as missing dates.
         if values.dtype.kind == "f" and np.isnan(values).all():
             return np.full(len(values), "NaT", "datetime64[us]")
         _refuse(name, values.tolist()[0])
@@ -63,7 +63,7 @@ def _refuse(name: str, value: Any) -> Any:
 
 
 def date_parts(moments: np.ndarray) -> dict[str, np.ndarray]:
-    """Every part by name, (rows,) float64, with NaN where missing."""
+    """All parts by name, (rows,) float64, with NaN where missing."""
     days, months, years = (moments.astype(f"M8[{unit}]") for unit in "DMY")
     month = _count(months - years) + 1
     day = _count(days - months.astype("M8[D]")) + 1
@@ -75,7 +75,7 @@ def date_parts(moments: np.ndarray) -> dict[str, np.ndarray]:
     found = {
         "year": _count(years - np.datetime64(0, "Y")) + 1970,
         "month": month,
-        # A week belongs to the year that its Thursday is in.
+        # A week belongs to the year of its Thursday.
         "week": _day_of_year(thursday) // 7 + 1,
         "day": day,
         "dayofweek": weekday,
@@ -102,7 +102,7 @@ def _day_of_year(days: np.ndarray) -> np.ndarray:
 
 
 def _count(span: np.ndarray) -> np.ndarray:
-    """Units in a span, as integers; anything where it is missing."""
+    """Units in a span, as integers; arbitrary where it is missing."""
     return span.astype("int64")
 
 

@@ -1,4 +1,4 @@
-"""What is the middle of a column of numbers, and how far do they spread?"""
+"""What is the median of a column of numbers, and how widely are they spread?"""
 
 import math
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from keras_fast.data.tables._columns import is_missing, refuse_kind
 
 __all__ = ["NUM_LEVELS", "Scale", "numbers_of"]
 
-# Quantiles are kept at so many levels, 0 and 1 among them. A model picks the
-# edges of its bins from them.
+# Number of levels at which quantiles are kept, including 0 and 1. A model
+# picks the edges of its bins from them.
 NUM_LEVELS = 129
-# What float32 can't hold is as good as infinite.
+# Numbers beyond float32 count as infinite.
 LARGEST = float(np.finfo("float32").max)
 # Scaled numbers end here, so that their squares do not overflow.
 FARTHEST = 1e9
@@ -21,15 +21,15 @@ FARTHEST = 1e9
 
 @dataclass(frozen=True)
 class Scale:
-    """What a numerical column was in training.
+    """The scale of a numerical column, from the training data.
 
     Args:
-        median: Of what was not missing.
+        median: Median of the numbers that were not missing.
         spread: From the first to the third quartile. If that is 0, half the
             range; if that is 0 too, 1.
         missing: Whether numbers were missing.
-        quantiles: Of the scaled numbers, at `NUM_LEVELS` even levels.
-        distinct: The same of the distinct numbers, each counted once.
+        quantiles: Quantiles of the scaled numbers, at `NUM_LEVELS` even levels.
+        distinct: The same for the distinct numbers, each counted once.
     """
 
     median: float
@@ -40,7 +40,7 @@ class Scale:
 
     @classmethod
     def learned(cls, values: np.ndarray) -> Any:
-        """From numbers with NaN where they are missing."""
+        """Learn it from numbers with NaN where they are missing."""
         known = np.sort(values[~np.isnan(values)])
         missing = len(known) < len(values)
         known = known if len(known) else np.zeros(1)
@@ -77,11 +77,11 @@ def numbers_of(name: str, values: np.ndarray) -> np.ndarray:
 def _number(name: str, value: Any) -> float:
     if is_missing(value):
         return math.nan
-    if isinstance(value, str | bytes):  # no matter if it looks like one
+    if isinstance(value, str | bytes):  # even if it looks like a number
         _refuse(name, value)
     try:
         return float(value)
-    except OverflowError:  # an int beyond the floats
+    except OverflowError:  # an int too large for a float
         return math.nan
     except (TypeError, ValueError):
         _refuse(name, value)
@@ -93,7 +93,7 @@ def _refuse(name: str, value: Any) -> NoReturn:
 
 
 def _quantiles(ordered: np.ndarray, num_levels: int) -> np.ndarray:
-    """`np.quantile` at even levels, of what is in order already."""
+    """`np.quantile` at even levels, for numbers that are sorted already."""
     places = np.linspace(0, 1, num_levels) * (len(ordered) - 1)
     below = places.astype("int64")
     above = np.minimum(below + 1, len(ordered) - 1)

@@ -1,4 +1,4 @@
-"""Is this what an encoder has learned? A file may hold anything."""
+"""Is this a valid state of an encoder? A file may contain anything."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rows of a table as arrays for a model, in the same way for ever."""
+"""Table rows as arrays for a model, always encoded in the same way."""
 
 import dataclasses
 from collections import Counter
@@ -35,37 +35,37 @@ class TableEncoder:
     `predict`:
 
     - **Categories** become int32 codes from 1 on, in the order of the words.
-      Code 0 is for what is missing, was not in the training data, or was there
-      less than `min_count` times.
+      Code 0 is for values that are missing, were not in the training data, or
+      occurred there less than `min_count` times.
     - **Numbers** become float32: the distance from the median, in spreads (from
-      the first to the third quartile). Infinite ones count as missing. What is
-      missing becomes the median, 0. If a number was missing in the training
-      data, there is a second array, `f"{name}_na"`, 1 where it is missing.
+      the first to the third quartile). Infinite numbers count as missing.
+      Missing numbers become the median, 0. If a number was missing in the
+      training data, a second array, `f"{name}_na"`, is 1 where it is missing.
     - **Dates** become fastai's parts, named `f"{name}_{part}"`. Categories are
       `year`, `month`, `week`, `day`, `dayofweek`, six flags such as
       `is_month_end` and, if the training data had times of day, `hour`.
       Numbers are `dayofyear`, `minute`, `second` and `elapsed`, in seconds
-      since 1970. Dates with a time zone are taken in UTC, dates as text in ISO
-      format.
+      since 1970. Dates with a time zone are converted to UTC, text is read in
+      ISO format.
 
     A table is a dict of arrays, or a data frame of pandas, polars or pyarrow:
     equal columns give equal arrays. Columns that are not named are ignored.
 
     `tabular_model` and `collaborative_filter` put the encoder into their model.
-    It is saved with it, as JSON, and `TableEncoder.of(model)` returns it.
+    It is saved with the model, as JSON; `TableEncoder.of(model)` returns it.
 
     Args:
-        categorical: Names of columns of text, numbers or bools that say which.
-        numerical: Names of columns of numbers that say how much.
+        categorical: Names of columns whose text, numbers or bools are classes.
+        numerical: Names of columns of numbers that measure something.
         dates: Names of columns of dates or moments.
-        min_count: How often a category must occur in the training data to have
-            a code of its own.
+        min_count: How often a category must occur in the training data to get
+            its own code.
 
     Raises:
-        TypeError: A column holds something else than expected; the message
-            names it and shows a value. Or the table is a query.
+        TypeError: A column holds an unexpected type; the message names the
+            column and shows a value. Or the table is a query.
         ValueError: No column is named, or one twice; a table lacks a column, is
-            empty, or its columns are not equally long; no word of a column is
+            empty, or its columns differ in length; no word of a column is
             known; whole numbers with gaps are too large for floats; or the
             encoder is called before it is adapted.
 
@@ -103,7 +103,7 @@ class TableEncoder:
         self._numbers: dict[str, Scale] = {}
 
     def adapt(self, table: Any) -> None:
-        """Learn from training data; what was learned before is forgotten."""
+        """Learn from training data; anything learned before is forgotten."""
         categories, numbers = self._split(columns_of(table, self._names))
         for name in self.dates:
             drop_midnight(name, categories, numbers)
@@ -122,7 +122,7 @@ class TableEncoder:
         arrays = {}
         for name, vocabulary in vocabularies.items():
             arrays[name] = vocabulary.encode(name, categories[name])
-            if name in self.categorical:  # next year is no mistake
+            if name in self.categorical:  # an unseen year is fine in a date
                 vocabulary.check(name, categories[name], arrays[name])
         for name, scale in self._numbers.items():
             arrays[name] = scale.scaled(numbers[name]).astype("float32")
@@ -152,7 +152,7 @@ class TableEncoder:
         return {name: found[name] for name in self._names}
 
     def get_config(self) -> dict[str, Any]:
-        """All that the encoder knows, as JSON can hold it."""
+        """All that the encoder knows, in a form for JSON."""
         state = {
             "categories": _plain(self._adapted()),
             "numbers": _plain(self._numbers),
@@ -181,10 +181,10 @@ class TableEncoder:
 
         Args:
             model: A model of `tabular_model` or `collaborative_filter`, or one
-                around it.
+                that contains it.
 
         Raises:
-            ValueError: There is no encoder in it, or there are several.
+            ValueError: The model contains no encoder, or several.
         """
         layers = layers_of(checked_model(model))
         found = [x.encoder for x in layers if isinstance(x, TableLayer)]
@@ -210,7 +210,7 @@ class TableEncoder:
         return self._categories
 
     def _split(self, columns: dict[str, np.ndarray]) -> tuple[dict, dict]:
-        """Categories as they are and numbers as floats, parts of dates too."""
+        """Categories unchanged and numbers as floats, including date parts."""
         categories = {name: columns[name] for name in self.categorical}
         numbers = {x: numbers_of(x, columns[x]) for x in self.numerical}
         for name in self.dates:
@@ -234,7 +234,7 @@ def _plain(learned: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _names(argument: str, value: Any) -> list[str]:
     names = several(argument, value)
     for name in names:
-        # They become names of layers, where Keras has no slash.
+        # They become names of layers, and Keras allows no slash in those.
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(
                 f"`{argument}` must be names of columns, without a slash. "

@@ -1,4 +1,4 @@
-"""Which epoch is it, and what is its order? Of data in memory."""
+"""Which epoch is it, and what is its order? For data in memory."""
 
 from typing import Any, Generic, TypeVar
 
@@ -14,14 +14,14 @@ Plan = TypeVar("Plan")
 
 
 class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
-    """Abstract. Batches in an order that follows from seed and epoch alone.
+    """Abstract. Batches in an order that depends only on seed and epoch.
 
-    `epoch` is the number of the epoch in progress; it changes when one has
-    ended. Not when one begins: with workers Keras has drawn batches by then.
+    `epoch` is the number of the epoch in progress; it changes when an epoch
+    ends, not when one begins: with workers Keras has drawn batches by then.
 
     Args:
         batch_size: Rows in a batch.
-        shuffle: Whether each epoch has an order of its own.
+        shuffle: Whether each epoch has its own order.
         seed: Makes the order repeatable; if None, it is drawn from NumPy's
             random state.
         **kwargs: As `keras.utils.PyDataset`.
@@ -40,7 +40,7 @@ class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
         self._planned: tuple[Any, Any] = (None, None)
 
     def _make_plan(self, rng: np.random.Generator | None) -> Plan:
-        """The order of an epoch; without `rng`, that of the texts."""
+        """The order of an epoch; without `rng`, the order of the texts."""
         raise NotImplementedError
 
     def _batch(self, plan: Plan, index: int) -> tuple[np.ndarray, ...]:
@@ -71,7 +71,7 @@ class EpochDataset(keras.utils.PyDataset, Generic[Plan]):
         if not restarts():
             self.epoch += 1
 
-    # What `ResumableCheckpoint` keeps of data.
+    # The state that `ResumableCheckpoint` keeps of data.
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         store["order"] = np.array([self.seed, self.epoch])

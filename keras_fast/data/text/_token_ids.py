@@ -1,4 +1,4 @@
-"""How do texts become one array of ids, and are they what they have to be?"""
+"""How do texts become one array of ids, and are the ids valid?"""
 
 import numbers
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LARGEST = np.iinfo("int32").max
 class TokenIds(NamedTuple):
     """The ids of all texts, one after another."""
 
-    ids: np.ndarray  # integers of any type: a file that is mapped stays one
+    ids: np.ndarray  # integers of any type: a mapped file stays mapped
     offsets: np.ndarray  # (num_texts + 1,), where each begins and the last ends
 
     @property
@@ -25,7 +25,7 @@ class TokenIds(NamedTuple):
         return np.diff(self.offsets)
 
     def text_at(self, place: int) -> int:
-        """Which text an id belongs to."""
+        """Index of the text that an id belongs to."""
         return int(np.searchsorted(self.offsets, place, side="right")) - 1
 
 
@@ -34,7 +34,7 @@ def token_ids(
     tokenizer: Callable[[Any], Any] | None,
     offsets: Any,
 ) -> TokenIds:
-    """Ids and offsets of whatever texts a user has.
+    """Ids and offsets of texts in any of the accepted forms.
 
     Raises:
         TypeError: Texts are strings without a tokenizer, or ids are not whole
@@ -56,7 +56,7 @@ def token_ids(
 
 
 def is_one_text(texts: Any) -> bool:
-    """Whether it is ids, and not lists of them."""
+    """Whether it is ids, rather than lists of them."""
     if getattr(texts, "ndim", None) == 1 and hasattr(texts, "dtype"):
         return np.asanyarray(texts).dtype.kind in "iu"
     return (
@@ -126,7 +126,7 @@ def _row(text: Any, i: int, tokenizer: Any) -> np.ndarray:
         _refuse_ids(ids, i, tokenizer)
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
         _refuse_ids(ids, i, tokenizer)
-    # Of an empty list NumPy makes floats.
+    # NumPy makes floats of an empty list.
     return row.astype("int64") if row.size else np.empty(0, "int64")
 
 

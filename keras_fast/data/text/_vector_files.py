@@ -1,8 +1,8 @@
-"""Which vectors of these words are in a file, read without trust?
+"""Which vectors does a file have for these words, read without trust?
 
-Words are compared as bytes and rows that are not wanted are never parsed, so
-that a file of millions is read at about the speed of the disk. Nothing in a
-file is executed, and its header reserves no memory.
+Words are compared as bytes and unwanted rows are never parsed, so a file of
+millions is read at about the speed of the disk. Nothing in a file is
+executed, and its header reserves no memory.
 """
 
 import codecs
@@ -22,7 +22,7 @@ __all__ = ["Rows", "read_vectors"]
 Rows = dict[bytes, np.ndarray]
 
 CHUNK = 1 << 20
-# More than any file has. A forged header asks for no more memory than this.
+# More than any file has: a forged header can't request more memory than this.
 WIDEST = 100_000
 LONGEST_LINE = 1 << 22
 OTHERS = {
@@ -32,7 +32,7 @@ OTHERS = {
 
 
 class Header(NamedTuple):
-    """What the first line of a file of word2vec or fastText promises."""
+    """The first line of a word2vec or fastText file."""
 
     words: int
     width: int
@@ -41,7 +41,7 @@ class Header(NamedTuple):
 def read_vectors(
     path: str | os.PathLike, wanted: Container[bytes]
 ) -> tuple[Rows, int]:
-    """Read the vectors of the wanted words, of each its first one.
+    """Read the vectors of the wanted words; of each, the first one counts.
 
     Args:
         path: A text file of GloVe, word2vec or fastText, or, if its name ends
@@ -52,7 +52,7 @@ def read_vectors(
         The vectors by word, (width,) float32, and the width.
 
     Raises:
-        CorruptFileError: The file is not whole, or not of such a form.
+        CorruptFileError: The file is incomplete, or not in such a format.
         OSError: It can't be opened.
     """
     name = os.fspath(path)
@@ -74,7 +74,7 @@ def read_vectors(
 def _read(
     file: Any, name: str, wanted: Container[bytes], binary: bool
 ) -> tuple[Rows, int]:
-    # Editors mark UTF-8 so; it is no part of the first word.
+    # Editors mark UTF-8 like this; it is not part of the first word.
     first = file.readline(LONGEST_LINE).removeprefix(codecs.BOM_UTF8)
     if not first:
         _refuse(name, "it is empty")
@@ -87,7 +87,7 @@ def _read(
     if not 0 < width <= WIDEST:
         _refuse(name, f"line 1: {width} numbers")
     lines = _lines(file, name, first, header)
-    with np.errstate(over="ignore"):  # numbers that become infinite are told
+    with np.errstate(over="ignore"):  # infinite numbers are reported
         return _text_rows(lines, name, wanted, width), width
 
 
@@ -104,7 +104,7 @@ def _header(line: bytes) -> Header | None:
 def _lines(
     file: Any, name: str, first: bytes, header: Header | None
 ) -> Iterator[tuple[int, bytes]]:
-    """The rows with their line numbers; checks that they are all there."""
+    """The rows with their line numbers; checks that none is missing."""
     line, number = first, 1
     if header is None:
         yield number, line
@@ -143,7 +143,7 @@ def _text_rows(
 
 
 def _has_spaces_in_its_word(line: bytes, width: int) -> bool:
-    """As a few of GloVe's have, such as `. . .`; none ends in a number."""
+    """True for a few rows of GloVe, such as `. . .`; none ends in a number."""
     before, *rest = line.rsplit(b" ", width)
     try:
         float(before.rpartition(b" ")[2])
@@ -181,7 +181,7 @@ def _binary_rows(
                     f"word {number} of {header.words}: cut short, or not of "
                     f"{header.width} numbers",
                 )
-        # word2vec ends each row with a newline, other writers do not.
+        # word2vec ends each row with a newline, other writers don't.
         word = data[at:end].lstrip(b"\n")
         at = end + 1 + size
         if word in wanted and word not in rows:

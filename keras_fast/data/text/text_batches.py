@@ -10,7 +10,7 @@ from keras_fast.data.text._epochs import EpochDataset
 from keras_fast.data.text._token_ids import LARGEST, token_ids
 
 # Batches in a chunk, as in fastai: enough to find texts of similar length,
-# few enough for other batches each epoch.
+# few enough for different batches each epoch.
 CHUNK = 50
 
 
@@ -24,26 +24,26 @@ class Batches(NamedTuple):
 class TextBatches(EpochDataset[Batches]):
     """Batches of whole texts of similar length, padded on the right.
 
-    Data to train a text classifier on, and to predict. Each epoch shuffles the
-    texts, sorts them by length within chunks of 50 batches, and shuffles the
-    batches, as fastai's `SortedDL` does. A batch is as wide as its longest
+    Data for training a text classifier and for prediction. Each epoch shuffles
+    the texts, sorts them by length within chunks of 50 batches, and shuffles
+    the batches, as fastai's `SortedDL` does. A batch is as wide as its longest
     text, rounded up to a multiple of `round_to`, so that the model is compiled
     for few shapes. No text is cut unless you pass `max_length`.
 
     With `shuffle=False` the texts keep their order, and so do predictions:
     row `i` of `model.predict(TextBatches(texts))` is that of `texts[i]`. When
     shuffled, it is that of `texts[batches.order[i]]`; read `order` before the
-    pass. An empty text becomes a row of padding, of which a model may be sure
-    without a reason: leave such texts out.
+    pass. An empty text becomes a row of padding, for which a model may give a
+    confident prediction without a reason: leave such texts out.
 
-    Batch `i` depends on `seed`, `epoch` and `i` alone. `epoch` counts all
-    passes, those of `evaluate()` and `lr_find` too. To continue training in a
-    new process, set it to what it was; `ResumableCheckpoint` does.
+    Batch `i` depends only on `seed`, `epoch` and `i`. `epoch` counts all
+    passes, including those of `evaluate()` and `lr_find`. To continue training
+    in a new process, restore its value; `ResumableCheckpoint` does.
 
     Args:
         texts: A list of texts, each a list or array of ids. With `tokenizer`,
-            a list of strings, or of whatever it takes. Or one array of ids
-            with `offsets`; it is not copied and may be memory-mapped.
+            a list of its inputs, usually strings. Or one array of ids with
+            `offsets`; it is not copied and may be memory-mapped.
         y: Labels, an array with an entry for each text; or None.
         batch_size: Texts in a batch; one batch may have fewer.
         tokenizer: A function from a text to its ids, called once for each
@@ -65,7 +65,7 @@ class TextBatches(EpochDataset[Batches]):
         TypeError: Ids are not whole numbers, or strings come without a
             tokenizer; the message names the text. Labels are not numbers.
         ValueError: An id is negative or equals `pad`; there is no text; the
-            number of labels is not that of texts, or one is NaN.
+            number of labels differs from that of texts, or one is NaN.
 
     Examples:
         >>> texts = [[5, 3], [4], [2, 2, 6]]
@@ -120,7 +120,7 @@ class TextBatches(EpochDataset[Batches]):
 
     @property
     def order(self) -> np.ndarray:
-        """Which texts come one after another in the epoch in progress."""
+        """Order of the texts in the epoch in progress, as indices."""
         return np.concatenate(self._plan.rows)
 
     def _make_plan(self, rng: np.random.Generator | None) -> Batches:
@@ -151,7 +151,7 @@ class TextBatches(EpochDataset[Batches]):
         """Widths of which the first two differ, if any may differ.
 
         On TensorFlow, Keras infers the shape of all batches from the first
-        two: of equal width, they would fix the width of all.
+        two: with equal widths, they would fix the width of all.
         """
         ends = np.array([self._lengths.min(), self._lengths.max()])
         narrowest, widest = self._rounded(ends)

@@ -11,16 +11,16 @@ from keras_fast.data.text._token_ids import is_one_text, token_ids
 
 
 class Stream(NamedTuple):
-    """Texts in an order, one after another."""
+    """Texts in one order, joined."""
 
     ends: np.ndarray  # in the stream, exclusive
-    shifts: np.ndarray  # from a place in the stream to that in the ids
+    shifts: np.ndarray  # from a position in the stream to that in the ids
 
 
 class TextStream(EpochDataset[Stream]):
     """Contiguous windows of ids, and the ids that follow each.
 
-    Data to train a language model on. Each epoch joins the texts in a new
+    Data for training a language model. Each epoch joins the texts in a new
     order and cuts the stream into `batch_size` long rows. Batch `i` has
     window `i` of each row: `x` (batch_size, length), and `y` with the id that
     follows each id of `x`. All batches have the same shape. Windows are
@@ -29,17 +29,17 @@ class TextStream(EpochDataset[Stream]):
     that don't fill a batch, is left out of the epoch.
 
     Nothing is inserted between texts: let the tokenizer begin each text with a
-    token of its own. Evaluate with `shuffle=False`, so that each evaluation
-    sees the same windows.
+    special token. Evaluate with `shuffle=False`, so that each evaluation sees
+    the same windows.
 
-    Batch `i` depends on `seed`, `epoch` and `i` alone. `epoch` counts all
-    passes, those of `evaluate()` and `lr_find` too. To continue training in a
-    new process, set it to what it was; `ResumableCheckpoint` does.
+    Batch `i` depends only on `seed`, `epoch` and `i`. `epoch` counts all
+    passes, including those of `evaluate()` and `lr_find`. To continue training
+    in a new process, restore its value; `ResumableCheckpoint` does.
 
     Args:
         texts: A list of texts, each a list or array of ids. With `tokenizer`,
-            a list of strings, or of whatever it takes. Or one array of ids:
-            one text, or several with `offsets`. It is not copied and may be
+            a list of its inputs, usually strings. Or one array of ids: one
+            text, or several with `offsets`. It is not copied and may be
             memory-mapped.
         batch_size: Windows in a batch.
         length: Tokens in a window.
@@ -47,7 +47,7 @@ class TextStream(EpochDataset[Stream]):
             text when the stream is made.
         offsets: Where in `texts` each text begins, and where the last ends:
             `num_texts + 1` whole numbers.
-        shuffle: Whether texts come in another order each epoch.
+        shuffle: Whether each epoch has a new order of texts.
         seed: Makes the order repeatable; if None, it is drawn from NumPy's
             random state, which `keras.utils.set_random_seed` sets.
         **kwargs: As `keras.utils.PyDataset`: `workers` and so on.

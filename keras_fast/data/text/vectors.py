@@ -64,12 +64,12 @@ def word_vectors(
             *found.vectors.shape, weights=[found.vectors], trainable=False
         )
 
-    Look at `share` before you train: if most words are missing, the tokenizer
-    splits texts in another way than the one of the vectors did.
+    Check `share` before you train: if most words are missing, the tokenizer
+    splits texts in another way than the one used for the vectors.
 
-    A file is read without trust, and nothing in it is executed. That it is
-    whole is checked by its header and by the width of each row. GloVe's files
-    have no header: one that is cut between two rows looks whole. If a word has
+    A file is read without trust, and nothing in it is executed. The header and
+    the width of each row show whether it is complete. GloVe's files have no
+    header: one that is cut between two rows looks complete. If a word has
     several rows, the first one counts.
 
     Args:
@@ -77,21 +77,21 @@ def word_vectors(
             of N words and (N, size) numbers, which may be memory-mapped.
         vocabulary: The words: a list in the order of their ids, or a dict from
             word to id, such as `get_vocab()` of a tokenizer.
-        lowercase: Whether to look up the lower case of words that are not
-            found, such as "Paris" in vectors of lower-case words.
-        missing: The vector of words that are not found, or a number for all of
+        lowercase: Whether to look up words that are not found in lower case,
+            such as "Paris" in vectors of lower-case words.
+        missing: The vector of words that are not found, or a number for all
             its entries. None takes the mean of the vectors that are found.
 
     Returns:
         The vectors, and which of them were found.
 
     Raises:
-        CorruptFileError: A file is cut short or not of such a form; a row has
-            too few numbers, or something else than finite numbers. The message
-            names the line.
+        CorruptFileError: A file is cut short or not in such a format; a row
+            has too few numbers, or entries that are not finite numbers. The
+            message names the line.
         ValueError: No word is found; a vocabulary has a word twice or leaves
             out an id; the arrays don't fit, or have numbers that aren't finite.
-        TypeError: A word is no string, or the array has no numbers.
+        TypeError: A word is not a string, or the array is not numeric.
         OSError: The file can't be opened.
 
     Examples:
@@ -134,7 +134,7 @@ def word_vectors(
 
 
 def _spellings(words: Any, lowercase: bool) -> list[list[bytes]]:
-    """How each word may stand in the source, the likeliest first."""
+    """Possible spellings of each word in the source, the likeliest first."""
     return [
         [_encoded(word)] + ([_encoded(word.lower())] if lowercase else [])
         for word in checked_vocabulary("vocabulary", words)

@@ -1,4 +1,4 @@
-"""The network that a model of images begins with, ready for its images."""
+"""The network that an image model begins with, prepared for its images."""
 
 import os
 
@@ -19,7 +19,7 @@ def frozen_backbone(
 ) -> tuple[keras.Model, str | None]:
     """A network for images of any size and its mode in `MODES`.
 
-    Its layers are frozen, and those of a model that is passed are shared.
+    Its layers are frozen, and those of a passed model are shared.
     """
     base, mode = _with_weights(backbone, weights)
     base = any_size(with_channels(base, shape[-1]))
@@ -46,10 +46,10 @@ def _with_weights(
 def _check_size(base: keras.Model, shape: Shape) -> None:
     try:
         images = keras.KerasTensor((None, *shape))
-        # A nested Sequential model refuses another shape than its own, though
-        # its layers take it.
+        # A nested Sequential model refuses shapes other than its own, even if
+        # its layers accept them.
         fits = 0 not in run_through(base, images, specified).shape
-    except ValueError:  # a kernel larger than what is left
+    except ValueError:  # a kernel larger than the remaining map
         fits = False
     if not fits:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What does a network of keras.applications want done to pixels first?"""
+"""Which preprocessing does a network of keras.applications need?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,9 @@ import keras
 
 __all__ = ["application", "mode_of", "prepare", "stretch"]
 
-# As each module's `preprocess_input`: what is divided by, then mean and
-# standard deviation of the channels in the network's own order. "raw" is for
-# networks that do it themselves.
+# As each module's `preprocess_input`: the divisor, then mean and standard
+# deviation of the channels in the network's own order. "raw" is for networks
+# that preprocess pixels themselves.
 MODES = {
     "raw": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "tf": (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
@@ -34,8 +34,8 @@ FAMILIES = {
     "xception": "tf",
 }
 
-# Layers near the input that together only this family has, by their names. A
-# network that was renamed or cut still has them.
+# Names of layers near the input that only this family has together. A network
+# that was renamed or cut still has them.
 MARKS = {
     "densenet": {"conv1_conv", "pool1", "conv2_block1_0_bn"},
     "inception_resnet_v2": {"mixed_5b", "block35_1_mixed"},
@@ -53,10 +53,10 @@ MARKS = {
 def application(name: str, weights: str | None) -> tuple[keras.Model, str]:
     """The network without its top, and its mode in `MODES`."""
     network: Any = getattr(keras.applications, name, None)
-    # Not every one is in its family's public module.
+    # Not all of them are in the public module of their family.
     family = getattr(network, "__module__", "").rpartition(".")[2]
     if name[:1].isupper() and family in FAMILIES:
-        # Some adapt their layers, or warn, unless the size is this one.
+        # Some adapt their layers, or warn, unless the size is this.
         shape = (224, 224, 3)
         built = network(include_top=False, weights=weights, input_shape=shape)
         return built, FAMILIES[family]
@@ -70,11 +70,11 @@ def application(name: str, weights: str | None) -> tuple[keras.Model, str]:
 def mode_of(network: keras.Model) -> str | None:
     """The mode in `MODES` that a network of keras.applications needs.
 
-    None if it is another, or something is done to the pixels before it.
+    None if it needs another, or if other layers process the pixels first.
     """
     ordered = isinstance(network, keras.Sequential)
     parts = network.layers if ordered else network.operations
-    # What a model begins with that changes no pixel.
+    # Layers at the start that change no pixel.
     begin = ("InputLayer", "ConvertToTensor")
     parts = [part for part in parts if type(part).__name__ not in begin]
     if not parts:
@@ -91,9 +91,9 @@ def mode_of(network: keras.Model) -> str | None:
 
 
 def prepare(pixels: Any, mode: str | None) -> Any:
-    """Pixels from 0 to 255 as the network knows them; always in float32.
+    """Pixels from 0 to 255 as the network expects them; always in float32.
 
-    Where it is for RGB, images of one channel become three.
+    If it expects RGB, one-channel images get three channels.
     """
     if mode is None:
         return pixels
@@ -116,10 +116,10 @@ def prepare(pixels: Any, mode: str | None) -> Any:
 
 
 def stretch(values: Sequence[float], channels: int) -> list[float]:
-    """One value for each of three channels, for another number of them.
+    """Adapt one value for each of three channels to another number of them.
 
-    Two channels take the first two values, others the mean where there is
-    none of their own.
+    Two channels take the first two values; otherwise channels without a value
+    of their own take the mean.
     """
     values = [float(value) for value in values]
     mean = sum(values) / len(values)

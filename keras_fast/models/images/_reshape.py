@@ -1,4 +1,4 @@
-"""How does a network take images of another size, or of other channels?"""
+"""How does a network take images of other sizes or numbers of channels?"""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_fast.models.images._preprocessing import stretch
 
 __all__ = ["adapt_kernel", "any_size", "with_channels"]
 
-# Settings with one number a channel, and the attributes that hold them.
+# Settings with one number per channel, and the attributes that hold them.
 CONSTANTS = {
     keras.layers.Normalization: {
         "mean": "input_mean",
@@ -31,10 +31,10 @@ def any_size(backbone: keras.Model) -> keras.Model:
 
 
 def with_channels(backbone: keras.Model, channels: int) -> keras.Model:
-    """A copy of a network for RGB, for another number of channels.
+    """A copy of an RGB network for another number of channels.
 
-    The first kernel is adapted as fastai does. So is what the network itself
-    does to each channel of its input.
+    The first kernel is adapted as fastai does. So is the preprocessing of each
+    channel within the network.
 
     Raises:
         ValueError: The network is not for three channels, or does not begin
@@ -75,7 +75,7 @@ def adapt_kernel(kernel: np.ndarray, channels: int) -> np.ndarray:
     """A kernel for RGB, (height, width, 3, filters), for other channels.
 
     One channel gets the sum of the three, two get the first two times 1.5,
-    and any beyond three begin with zeros.
+    and any beyond three start at zero.
     """
     if channels == 1:
         return kernel.sum(axis=2, keepdims=True)

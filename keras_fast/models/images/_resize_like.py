@@ -1,4 +1,4 @@
-"""Feature maps of the size of others."""
+"""Feature maps resized to the size of others."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ __all__ = ["ResizeLike"]
 class ResizeLike(keras.layers.Layer):
     """Resizes the first of two feature maps to the size of the second.
 
-    Nearest, by index: `keras.ops.image.resize` takes no size that is known
-    in the step alone. Of maps that are one too large it leaves the last out.
+    Nearest, by index: `keras.ops.image.resize` does not accept sizes known
+    only within the step. Maps one pixel too large lose their last one.
     """
 
     def call(self, inputs: Any) -> Any:

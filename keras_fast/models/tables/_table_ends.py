@@ -1,4 +1,4 @@
-"""What has every model of a table: inputs, and an end for its targets."""
+"""What do all table models share? Inputs, and an end for their targets."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +24,7 @@ def config_of(encoder: Any) -> dict[str, Any]:
 
 
 def inputs_of(config: dict[str, Any]) -> dict[str, Any]:
-    """An input for each array of the encoder, by name."""
+    """An input for each of the encoder's arrays, by name."""
     state = config["state"]
     types = dict.fromkeys(state["categories"], "int32")
     for name, scale in state["numbers"].items():
@@ -38,7 +38,7 @@ def inputs_of(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """This name, or one close to it that no column has."""
+    """This name, or a similar one that no column has."""
     while name in taken:
         name += "_"
     return name
@@ -98,15 +98,15 @@ def scaled(
     """Outputs with the targets' mean and spread, within the range.
 
     Args:
-        x: Outputs of about 0, give or take 1.
-        targets: (rows, num_outputs), or None to leave outputs where they are.
+        x: Outputs near 0, with a spread of about 1.
+        targets: (rows, num_outputs), or None to leave outputs unshifted.
         y_range: Two numbers, or None.
         taken: Names that no layer may have.
     """
     if targets is not None:
         mean, spread = targets.mean(axis=0), targets.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
-        if y_range is not None:  # where the sigmoid has that mean, that slope
+        if y_range is not None:  # where the sigmoid has that mean and slope
             low, high = y_range
             share = np.clip((mean - low) / (high - low), 0.01, 0.99)
             mean = np.log(share / (1 - share))

@@ -1,4 +1,4 @@
-"""Ratings from what users and items have in common."""
+"""Ratings predicted from what users and items have in common."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,48 +27,48 @@ def collaborative_filter(
     units: Sequence[int] = (),
     targets: Any = None,
 ) -> keras.Model:
-    """A model of ratings: the dot product of factors, and biases.
+    """A model of ratings: the dot product of factors, plus biases.
 
-    It takes what an encoder of two categorical columns returns, users and
+    It takes the arrays of an encoder of two categorical columns, users and
     items. Each has a vector of `num_factors` and a bias. A rating is the dot
-    product of the vectors and the sum of the biases, brought into `y_range`.
-    With `units` a network takes the place of the dot product.
+    product of the vectors plus the biases, scaled to `y_range`.
+    With `units` a network replaces the dot product.
 
-    Who is new, code 0, is the mean of all others: an average user, whose
-    ratings differ by item alone, or an average item. No row of its own is
-    trained into noise. Only if there were missing or rare ones in the training
-    data does code 0 have a row, which learns from these.
+    A new user or item, code 0, gets the mean of all others: an average user,
+    whose ratings differ only by item, or an average item. No row of its own
+    is trained into noise. Code 0 has a row of its own only if values were
+    missing or rare in the training data, and then learns from these.
 
-    The factors begin small, all around 0, so that what they say has been
+    The factors start small, all around 0, so whatever they express has been
     learned. In the benchmarks 5 epochs of `AdamW(1e-2, weight_decay=0.4,
     beta_2=0.99, epsilon=1e-5)` with `OneCycle(1e-2)` and batches of 256 did
     well; the three belong together.
 
     The encoder is saved with the model; `TableEncoder.of(model)` returns it.
     `model.get_layer("factors")` has the vectors in `embeddings` and the biases
-    in `biases`, by the name of the column, a row for each code.
+    in `biases`, by the name of the column, with a row for each code.
 
     Args:
         encoder: A `keras_fast.data.TableEncoder` of two categorical columns,
             adapted to the training data.
         num_factors: Length of a vector.
-        y_range: Numbers that no prediction leaves. They are out of reach
-            themselves: for ratings from 1 to 5, fast.ai takes (0, 5.5).
+        y_range: Two numbers that bound the predictions. They are out of reach
+            themselves: for ratings from 1 to 5, fast.ai uses (0, 5.5).
         units: Units of each hidden layer of the network; none for the dot
             product.
         targets: The ratings of the training data. They are checked, and
-            without `y_range` the model begins with their mean and spread.
+            without `y_range` the model starts with their mean and spread.
 
     Returns:
-        A model that is not compiled, of dicts of arrays. Its output is float32
+        An uncompiled model that takes dicts of arrays. Its output is float32
         also under mixed precision.
 
     Raises:
-        TypeError: `encoder` is no TableEncoder, or an argument is not of its
-            kind.
-        ValueError: The encoder is not adapted, has other columns than two
-            categorical ones, an argument is out of range, or ratings are not
-            finite or beyond `y_range`.
+        TypeError: `encoder` is not a TableEncoder, or an argument has the
+            wrong type.
+        ValueError: The encoder is not adapted, does not have exactly two
+            categorical columns, an argument is out of range, or ratings are
+            not finite or beyond `y_range`.
 
     Examples:
         >>> ratings = {"user": [7, 7, 8], "film": ["Up", "Heat", "Jaws"]}
@@ -107,8 +107,8 @@ def collaborative_filter(
     else:
         x = keras.layers.Dot(axes=1, **plain)([first, second])
     x = keras.layers.Add(**plain)([x, bias])
-    # In a range the mean is left to the biases: rarely rated items are rated
-    # low, and weight decay leaves them there.
+    # With a range the biases learn the mean: rarely rated items are rated low,
+    # and weight decay leaves them there.
     mean_from = ratings if y_range is None else None
     outputs = scaled(x, mean_from, y_range, inputs)
     return keras.Model(inputs, outputs, name="collaborative_filter")

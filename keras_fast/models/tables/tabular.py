@@ -17,7 +17,7 @@ from keras_fast.models.tables._table_ends import (
 
 __all__ = ["dense_layers", "tabular_model"]
 
-# The encoder keeps no more quantiles than these.
+# The encoder keeps no more quantiles than this.
 MOST_BINS = 256
 
 
@@ -34,46 +34,46 @@ def tabular_model(
 ) -> keras.Model:
     """A network for tables, with entity embeddings.
 
-    It takes what the encoder returns. Each category has an embedding of
-    fastai's size, `min(600, round(1.6 * n**0.56))` for n codes. Each number,
-    scaled by the encoder, is squeezed smoothly into -3 to 3, and encoded
-    piecewise linearly beside it: for each bin the share of it that lies below
-    the number. Half of the edges are at quantiles of the training data, half at
-    quantiles of its distinct values. What follows is a plain network: a dense
-    layer, ReLU and dropout for each of `units`, and a dense layer.
+    It takes the encoder's arrays. Each category has an embedding of fastai's
+    size, `min(600, round(1.6 * n**0.56))` for n codes. Each number, scaled by
+    the encoder, is squeezed smoothly into -3 to 3, and in addition encoded
+    piecewise linearly: the share of each bin that lies below the number. Half
+    of the edges are at quantiles of the training data, half at quantiles of
+    its distinct values. A plain network follows: a dense layer, ReLU and
+    dropout for each of `units`, and a dense layer.
 
-    There is no batch normalization as in fastai's model, which did worse in the
+    Unlike fastai's model it has no batch normalization, which did worse in the
     benchmarks. There, 5 epochs of `AdamW(weight_decay=0.01, beta_2=0.99)` with
     `OneCycle(2e-2)`, batches of 256 and `decay_weights_only(model)` did well.
 
-    What the encoder does not know has code 0. If that did not occur in the
-    training data, the mean of all other rows stands in its place.
+    Values unknown to the encoder have code 0. If none occurred in the training
+    data, the mean of all other rows takes its place.
 
     The encoder is saved with the model; `TableEncoder.of(model)` returns it.
     The embeddings are in one layer, `model.get_layer("table")`, whose
-    `embeddings` have them by the name of the array, a row for each code.
+    `embeddings` have them by the name of the array, with a row for each code.
 
     Args:
         encoder: A `keras_fast.data.TableEncoder`, adapted to the training data.
         num_outputs: Number of outputs: classes, or numbers to predict.
         units: Units of each hidden layer.
         dropout: Share dropped after each hidden layer.
-        num_bins: Most bins a number, up to 256; 0 for the number alone.
+        num_bins: Maximum number of bins per number, up to 256; 0 for none.
         targets: For regression, the targets of the training data, (rows,) or
-            (rows, num_outputs). The last layer begins with their mean and
-            spread, so that their unit is of no matter to the learning rate.
-        y_range: For regression, numbers that no prediction may leave, as
+            (rows, num_outputs). The last layer starts with their mean and
+            spread, so that the learning rate does not depend on their unit.
+        y_range: For regression, two numbers that bound the predictions, as in
             `ScaledSigmoid`.
         activation: "softmax" or "sigmoid" for probabilities of classes; None
             for logits and for regression.
 
     Returns:
-        A model that is not compiled, of dicts of arrays. Its output is float32
+        An uncompiled model that takes dicts of arrays. Its output is float32
         also under mixed precision. The last dense layer is its head.
 
     Raises:
-        TypeError: `encoder` is no TableEncoder, or an argument is not of its
-            kind.
+        TypeError: `encoder` is not a TableEncoder, or an argument has the
+            wrong type.
         ValueError: The encoder is not adapted, an argument is out of range,
             targets are not finite or beyond `y_range`, or `activation` is
             passed for regression.

@@ -1,4 +1,4 @@
-"""Language models, and what classifiers take over from them."""
+"""Language models, and the encoders that classifiers take from them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from keras_fast.layers import (
 
 __all__ = ["is_language_model", "language_model", "text_encoder"]
 
-# fastai's, for `dropout=1`.
+# fastai's rates, for `dropout=1`.
 LANGUAGE_MODEL = {
     "embedding": 0.02,
     "input": 0.25,
@@ -36,20 +36,20 @@ def language_model(
 ) -> keras.Model:
     """An AWD-LSTM that predicts the next token at each place of a text.
 
-    Train it on running text with `keras_fast.data.TextStream`. What it has
-    learned then goes into a classifier: `text_encoder(language_model)` is all
-    of it but the decoder. `layer_groups(language_model)` has a group for each
-    LSTM, and one for embedding and decoder, which share their weights.
+    Train it on running text with `keras_fast.data.TextStream`. Then use it in
+    a classifier: `text_encoder(language_model)` returns all of it except the
+    decoder. `layer_groups(language_model)` has a group for each LSTM, and one
+    for embedding and decoder, which share their weights.
 
-    The defaults are fastai's and made for a GPU. On a CPU take a tenth:
-    `language_model(8000, embedding_size=128, units=256, num_layers=2)`. Most
-    of a training step is then the decoder, whose cost grows with the
+    The defaults are fastai's and made for a GPU. On a CPU use a tenth:
+    `language_model(8000, embedding_size=128, units=256, num_layers=2)`. The
+    decoder then takes most of a training step, and its cost grows with the
     vocabulary.
 
     Windows are independent of each other: no state is carried from batch to
-    batch. The loss in training has the penalties of
-    `keras_fast.layers.ActivationRegularization` in it, that of `evaluate()`
-    has not.
+    batch. The training loss includes the penalties of
+    `keras_fast.layers.ActivationRegularization`, that of `evaluate()` does
+    not.
 
     Args:
         vocabulary_size: Number of tokens, the largest id plus 1.
@@ -63,11 +63,11 @@ def language_model(
         tie_weights: Whether the decoder's weights are the embedding's.
 
     Returns:
-        A model that is not compiled, from ids (batch, length) to logits
+        An uncompiled model, from ids (batch, length) to logits
         (batch, length, vocabulary_size). Compile it with
         `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, and
         with `keras.optimizers.Adam(epsilon=1e-8)`: a mean over many tokens
-        has gradients beside which Keras's default of 1e-7 is not small. The
+        has gradients so small that Keras's default of 1e-7 matters. The
         logits are float32 also under mixed precision.
 
     Raises:
@@ -115,10 +115,10 @@ def language_model(
 def text_encoder(
     language_model: keras.Model, *, dropout: float = 0.5
 ) -> keras.Model:
-    """What a language model knows of texts, for `text_classifier`.
+    """The part of a language model that `text_classifier` builds on.
 
-    It has copies of the embedding and the LSTMs: train the classifier, and the
-    language model remains what it is.
+    It has copies of the embedding and the LSTMs: training the classifier does
+    not change the language model.
 
     Args:
         language_model: A model made by `keras_fast.models.language_model`,
@@ -128,12 +128,12 @@ def text_encoder(
             between LSTMs. 0 for none.
 
     Returns:
-        A model that is not compiled, from ids (batch, length) to vectors
+        An uncompiled model, from ids (batch, length) to vectors
         (batch, length, embedding_size).
 
     Raises:
-        ValueError: The model is no language model or is quantized, or a rate
-            would be 1 or more.
+        ValueError: The model is not a language model or is quantized, or a
+            rate would be 1 or more.
 
     Examples:
         >>> from keras_fast import models
@@ -158,14 +158,14 @@ def text_encoder(
 
 
 def is_language_model(model: Any) -> bool:
-    """Whether it is one of these, and ends in a score for each word."""
+    """Whether it is such a model, and ends in a score for each word."""
     layers = getattr(model, "layers", [])
     lstms = any(isinstance(layer, WeightDropLSTM) for layer in layers)
     return lstms and isinstance(layers[-1], Bias)
 
 
 def _learned(layer: Any) -> list[Any]:
-    """The weights of an embedding or LSTM, LoRA's change in them."""
+    """The weights of an embedding or LSTM, with LoRA's changes merged."""
     if getattr(layer, "quantization_mode", None) is not None:
         raise ValueError(
             "`language_model` must not be quantized: its encoder is to learn. "
@@ -213,7 +213,7 @@ def _lstms(
 
 
 def _lstm(units: int, weight_dropout: float, name: str) -> WeightDropLSTM:
-    # PyTorch's start, and fastai's.
+    # PyTorch's initialization, and fastai's.
     kernel, recurrent, bias = (
         keras.initializers.RandomUniform(-(units**-0.5), units**-0.5)
         for _ in range(3)

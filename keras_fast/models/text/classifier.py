@@ -1,4 +1,4 @@
-"""A network that knows a language already, with a head for classes."""
+"""A pretrained language network with a head for classes."""
 
 from typing import Any
 
@@ -22,42 +22,42 @@ def text_classifier(
     activation: str | None = "softmax",
     pad: int = 0,
 ) -> keras.Model:
-    """A classifier of texts on an encoder that was pretrained.
+    """A text classifier on a pretrained encoder.
 
     It takes ids padded on the right, as `keras_fast.data.TextBatches` makes
     them, of any length. Its head is linear: the last, the maximum and the
     mean of the encoder's outputs, without the padding, then batch
     normalization, dropout and a dense layer. With `head_units=50` it is
-    fastai's, with a hidden layer; on few labels the linear one was better in
-    the benchmarks. The head is the last group of `layer_groups(model)`; with
+    fastai's, with a hidden layer; with few labels the linear head was better
+    in the benchmarks. The head is the last group of `layer_groups(model)`; with
     `keras_fast.models.text_encoder` the others are the embedding and each
-    LSTM. Everything before the head starts frozen; `gradual_unfreeze` frees
-    one group after another, and `unfreeze(model)` all of them.
+    LSTM. Everything before the head starts frozen; `gradual_unfreeze`
+    unfreezes one group after another, and `unfreeze(model)` all of them.
 
     Args:
         encoder: A model from ids (batch, length) to vectors (batch, length,
             features). Or one of KerasHub's, such as a `BertBackbone`, which
             takes a dict of `token_ids`, `padding_mask` and `segment_ids`, or
-            some of them: the classifier makes these from the ids. One that
-            looks ahead, as bidirectional, convolutional and attention layers
-            do, needs a mask too, such as `mask_zero=True` of its embedding:
-            it would take padding for text. Its layers are shared, not copied.
+            some of them: the classifier computes these from the ids. An
+            encoder that looks ahead, with bidirectional, convolutional or
+            attention layers, needs a mask too, such as `mask_zero=True` in its
+            embedding: otherwise it takes padding for text. Its layers are
+            shared, not copied.
         num_classes: Number of classes.
         head_units: Units of the hidden layer; None for a linear head.
-        dropout: Share of the pooled features that is dropped; with a hidden
-            layer half of it before the last one too.
-        activation: "softmax" for one class a text, "sigmoid" for several or
-            none, None for logits.
+        dropout: Share of the pooled features to drop; with a hidden layer half
+            of it before the last layer too.
+        activation: "softmax" for one class per text, "sigmoid" for any number
+            of classes, None for logits.
         pad: The id of padding.
 
     Returns:
-        A model that is not compiled. Its output is float32 also under mixed
-        precision.
+        An uncompiled model. Its output is float32 also under mixed precision.
 
     Raises:
         ValueError: An argument is out of range, or the encoder does not map
             ids to a sequence of vectors.
-        TypeError: The encoder is no model, or a size is no whole number.
+        TypeError: The encoder is not a model, or a size is not a whole number.
 
     Examples:
         >>> from keras_fast import models
@@ -115,7 +115,7 @@ def _with_sequences(encoder: Any) -> Any:
 
 
 def _sequence(encoder: keras.Model, ids: Any, pad: int) -> Any:
-    """What the encoder makes of each place."""
+    """The encoder's vector for each token."""
     inputs = getattr(encoder, "input", None)
     if isinstance(inputs, dict):
         known = {

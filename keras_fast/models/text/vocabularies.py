@@ -1,4 +1,4 @@
-"""How does a model of words go on with another vocabulary?"""
+"""How does a model of words move to another vocabulary?"""
 
 from typing import Any, NamedTuple
 
@@ -18,39 +18,39 @@ def match_embeddings(
 ) -> keras.Model:
     """Copy a model to a new vocabulary; known words keep their vectors.
 
-    Use it to go on with a pretrained language model on texts that have words
-    of their own. A word of both vocabularies keeps its row of the embedding,
-    whatever its ids. The others start as the mean of all rows. The decoder of
-    a language model is matched in the same way, with its bias. All other
-    weights are copied.
+    Use it to continue a pretrained language model on texts that have their own
+    words. A word of both vocabularies keeps its row of the embedding, whatever
+    its ids. The others start as the mean of all rows. The decoder of a
+    language model is matched in the same way, with its bias. All other weights
+    are copied.
 
-    The share of the words that are carried over depends on the vocabularies
-    alone: `len({*new} & {*old}) / len(new)`. If it is low, check that both
-    tokenizers split words alike, and treat upper case alike.
+    The share of the words that are carried over depends only on the
+    vocabularies: `len({*new} & {*old}) / len(new)`. If it is low, check that
+    both tokenizers split words, and treat upper case, in the same way.
 
     It takes a `language_model`, its `text_encoder`, a `text_classifier`, and
     any functional or `Sequential` model in which one `Embedding`, Keras's or
-    ours, has a row for each word. A `Dense` layer of as many units that makes
+    ours, has a row for each word. A `Dense` layer with as many units that makes
     the model's outputs, such as `Dense(len(old))` for the next word, is its
-    decoder; behind `ConcatPooling` its units are classes.
+    decoder; after `ConcatPooling` its units are classes.
 
     Args:
-        model: The model. It stays as it is.
+        model: The model. It does not change.
         old_vocabulary: The words that it was trained with: a list in the order
             of their ids, or a dict from word to id, such as `get_vocab()` of a
             tokenizer.
-        new_vocabulary: The words of the model to be made, in the same form.
+        new_vocabulary: The words of the new model, in the same form.
 
     Returns:
-        A functional model with its own weights, not compiled. What was frozen
-        is frozen.
+        A functional model with its own weights, not compiled. Frozen layers
+        stay frozen.
 
     Raises:
         ValueError: The model has no embedding with a row for each old word, or
             several; a vocabulary has a word twice or leaves out an id; the
             vocabularies have no word in common; the model isn't functional, is
-            quantized, or its decoder is no `Dense` layer.
-        TypeError: A word is no string.
+            quantized, or its decoder is not a `Dense` layer.
+        TypeError: A word is not a string.
 
     Examples:
         >>> from keras_fast import models
@@ -84,7 +84,7 @@ def match_embeddings(
     copies = _Copies(words, len(new))
     matched = copies.of(model)
     # An axis belongs to the vocabulary if it changes with the vocabulary's
-    # size. With sizes that are equal a second copy shows it.
+    # size. If both sizes are equal, a second copy shows it.
     resized = copies
     if len(new) == len(old):
         resized = _Copies(words, len(new) + 1)
@@ -98,7 +98,7 @@ def match_embeddings(
 
 
 class _WordLayers(NamedTuple):
-    """What has an entry for each word."""
+    """Layers that have an entry for each word."""
 
     embedding: keras.layers.Embedding
     decoders: list[keras.layers.Dense]
@@ -113,7 +113,7 @@ class _Copies:
         self.made: dict[int, tuple[Any, Any]] = {}  # a model after its layers
 
     def of(self, layer: Any) -> Any:
-        """The copy; of a layer the same one if it is asked for twice."""
+        """The copy of a layer; always the same one for the same layer."""
         if not isinstance(layer, keras.layers.Layer):  # an operation
             return type(layer).from_config(layer.get_config())
         if id(layer) not in self.made:
@@ -121,7 +121,7 @@ class _Copies:
         return self.made[id(layer)][1]
 
     def freeze(self) -> None:
-        """Let train what trains in the originals."""
+        """Freeze the copies of frozen layers and weights."""
         for layer, copy in reversed(self.made.values()):
             if copy.trainable != layer.trainable:
                 copy.trainable = layer.trainable
@@ -134,7 +134,7 @@ class _Copies:
     def _copy(self, layer: Any) -> Any:
         graph = graph_of(layer)
         if graph is not None:
-            # Keras would compile the copy of a model that is compiled.
+            # Keras would compile the copy of a compiled model.
             bare = keras.Model(graph.input, graph.output, name=layer.name)
             return keras.models.clone_model(bare, clone_function=self.of)
         config = layer.get_config()
@@ -205,7 +205,7 @@ def _decoders(graph: Any, size: int) -> list[keras.layers.Dense]:
     """The dense layers that make outputs with an entry for each word."""
     operations = _operations(graph).values()
     if any(isinstance(each, ConcatPooling) for each in operations):
-        return []  # of a classifier, with as many classes as words
+        return []  # a classifier with as many classes as words
     found, waiting = [], _with_size(graph.outputs, size)
     while waiting:
         layer, call, place = made_by(waiting.pop())
@@ -233,7 +233,7 @@ def _decoders(graph: Any, size: int) -> list[keras.layers.Dense]:
 
 
 def _with_size(tensors: Any, size: int) -> list[Any]:
-    """Those whose last axis is so long."""
+    """Tensors whose last axis has this size."""
     return [each for each in tensors if each.shape and each.shape[-1] == size]
 
 
