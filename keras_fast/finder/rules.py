@@ -174,7 +174,7 @@ def trained(learning_rates: ArrayLike, losses: ArrayLike) -> float | None:
     any rate: its loss is flat, up to the rate that breaks it. That is where
     the curve, smoothed over a fixed width in decades, leaves the level of the
     first third for good. Smoothing shows a rise about half a decade before it
-    happens, so two thirds of that rate are a safe peak for further training.
+    happens, so 0.44 of that rate is a safe peak for further training.
 
     Args:
         learning_rates: The rate of each update, rising.
