@@ -37,7 +37,7 @@ from keras_fast.transfer.plan import training_plan
 from keras_fast.transfer.split import split_head
 from keras_fast.transfer.weight_decay import decay_weights_only
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CorruptFileError",

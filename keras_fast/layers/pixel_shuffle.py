@@ -56,7 +56,8 @@ class PixelShuffle(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         # Older versions of Keras have no `ops.depth_to_space`.
-        _, height, width, _ = keras.ops.shape(inputs)
+        shape: Any = keras.ops.shape(inputs)
+        _, height, width, _ = shape
         channels = inputs.shape[-1] // self.scale**2
         blocks = keras.ops.reshape(
             inputs, (-1, height, width, self.scale, self.scale, channels)
