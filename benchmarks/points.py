@@ -27,7 +27,7 @@ from keras_fast import models
 from keras_fast.data import AugTransforms, load_images
 
 SIZE, POINTS, SEEDS = 112, 68, 3
-EPOCHS, BASE_LR = 10, 4e-3
+EPOCHS = 5
 
 
 def faces(folder):
@@ -91,7 +91,7 @@ def tuned(base_weights, x, y, x_test, seed):
     model = models.point_regressor(base, POINTS, input_shape=(SIZE, SIZE, 3))
     model.compile(keras.optimizers.AdamW(weight_decay=0.01), "mae")
     data = Augmented(x, y, seed=seed)
-    keras_fast.fine_tune(model, data, epochs=EPOCHS, base_lr=BASE_LR, verbose=0)
+    keras_fast.fine_tune(model, data, epochs=EPOCHS, verbose=0)
     return model.predict(x_test, verbose=0)
 
 

@@ -26,6 +26,8 @@
 # hundred updates.
 
 # %% alt="Six schedules of the learning rate over 700 updates"
+import itertools
+
 from matplotlib import pyplot as plt
 
 from keras_fast.callbacks import (
@@ -78,6 +80,57 @@ for cycles in (1, 2, 3, 4):
     print(cycles, "cycles:", epochs, "epochs")
 
 # %% [markdown]
+# ## As in the courses
+#
+# Three habits of the courses that have no callback of their own:
+#
+# **1cycle in three phases**, as the courses of 2018 had it
+# (`use_clr_beta=(10, 10, 0.95, 0.85)`): from a tenth of the peak up to it, back
+# the same way, and for the last tenth of the run down to a hundredth of that.
+
+# %% alt="Learning rate and momentum over 700 updates: up and down between a tenth of the peak and the peak, then close to zero; momentum the other way"
+from functools import partial
+
+from keras_fast.schedules import join, linear
+
+PEAK = 0.01
+phases = [0.45, 0.45, 0.1]
+rates = [PEAK / 10, PEAK, PEAK / 10, PEAK / 1000]
+momentums = [0.95, 0.85, 0.95, 0.95]
+course = ParamScheduler(
+    **{
+        name: join(
+            phases,
+            [
+                partial(linear, start=start, end=end)
+                for start, end in itertools.pairwise(values)
+            ],
+        )
+        for name, values in {
+            "learning_rate": rates,
+            "momentum": momentums,
+        }.items()
+    }
+)
+_, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+for ax, (name, values) in zip(axes, course.curve(700).items(), strict=True):
+    ax.plot(values)
+    ax.set_xlabel("update")
+    ax.set_ylabel(name.replace("_", " "))
+    ax.grid(alpha=0.25)
+
+# %% [markdown]
+# **A range test in steps of equal size.** `lr_find` multiplies the rate by the
+# same factor at each update, which covers six decades. Smith's range test adds
+# the same amount, and shows one decade in detail:
+# `ParamScheduler(learning_rate=partial(linear, start=0.001, end=0.1))` beside a
+# `Recorder`. It doesn't restore the model as `lr_find` does.
+#
+# **Rates 2.6 times lower for each earlier group**, from ULMFiT. With
+# `layer_multipliers(model, slice(rate / 2.6**4, rate))` the first of five groups
+# gets a rate 2.6⁴ = 46 times lower than the last; the groups between are spaced
+# evenly on a log scale.
+#
 # ## What about momentum?
 #
 # `OneCycle` lowers momentum while the rate rises, and raises it again. This is

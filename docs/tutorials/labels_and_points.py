@@ -171,9 +171,10 @@ axes = inference.show_results(finder, x_test, points_test, n=4)
 # - Their shape is (n, num_points, 2), x before y, in pixels of the images that
 #   the model gets. (0, 0) is the middle of the first pixel. If you resize
 #   images, move the points too: `(points + 0.5) * new / old - 0.5`.
-# - Compare with the mean of all points, as above. On faces that all look into
-#   the camera it is not far off. Many points need images of 112 pixels or more,
-#   and many hundreds of updates.
+# - Compare with the median of all points, as above. On faces that all look into
+#   the camera it is not far off.
+# - Train with `fine_tune`, which starts each point at its mean over the training
+#   data. With a plain `fit()` points start in the middle of the image.
 # - `AugTransforms` moves them with the images if it gets a dict of `"images"`
 #   and `"keypoints"`, and marks those that have left the image: pass its
 #   `"keypoint_weights"` as `sample_weight`.
