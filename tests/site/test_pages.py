@@ -96,6 +96,18 @@ def _leads_somewhere(link, address, ids):
     return (SITE / name).is_file()
 
 
+@pytest.mark.parametrize("look", LOOKS)
+def test_answers_for_fastai_are_on_screen(look, views, address):
+    tab = views[look]
+    tab.goto(f"{address}/from_fastai.html")
+    ends = tab.evaluate(
+        "() => [...document.querySelectorAll('.versions td:last-child')]"
+        ".map((cell) => cell.getBoundingClientRect().right)"
+    )
+    assert len(ends) > 100
+    assert max(ends) <= tab.evaluate("innerWidth")
+
+
 @pytest.mark.parametrize("look", ["desktop light", "phone dark"])
 def test_search_finds_lr_find(look, views, address):
     tab = views[look]
