@@ -368,3 +368,15 @@ def test_nothing_sensible_to_predict():
         models.unet(backbone(), 2, activation="relu")
     with pytest.raises(ValueError, match="`input_shape` must be height, width"):
         models.unet(backbone(), 2, input_shape=(64, 64))
+
+
+def test_features_at_full_size_may_have_lost_their_borders():
+    network = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(4, 5),
+            keras.layers.Conv2D(8, 3, strides=2),
+        ]
+    )
+    model = models.unet(network, 2)
+    assert model(np.zeros((1, 21, 34, 3))).shape == (1, 21, 34, 2)

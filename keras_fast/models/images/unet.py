@@ -121,13 +121,15 @@ def _decoded(
         joined = []
         if level in features:
             joined.append(_normalized(features[level], name))
+        filters = _filters(features.get(level, x), level)
         if level == 0:
             joined.append(_batch_norm("image_bn")(images))
-        filters = _filters(joined[0] if joined else x, level)
+        if len(joined) > 1:  # convolutions without padding cut borders off
+            joined[0] = ResizeLike(name=f"{name}_skip_resize")(joined)
         x = _enlarged(x, filters, name)
         seen = x
         if joined:
-            x = ResizeLike(name=f"{name}_resize")([x, joined[0]])
+            x = ResizeLike(name=f"{name}_resize")([x, joined[-1]])
             seen = keras.layers.Concatenate(name=f"{name}_join")([x, *joined])
         x = _convolved(seen, filters, name, onto=x)
         if self_attention and level == min(ATTENTION_LEVEL, deepest - 1):
