@@ -117,23 +117,23 @@ def _parsed(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     position = START + int.from_bytes(content[len(MAGIC) : START], "little")
     if content[: len(MAGIC)] != MAGIC or position > MOST_HEADER:
-        raise ValueError("it is another kind of file")
+        raise ValueError("it is of another kind")
     header = json.loads(bytes(content[START:position]))
     if set(header) != {"arrays", "note"} or type(header["note"]) is not dict:
-        raise ValueError("its header has other parts")
+        raise ValueError("its header has other fields")
     arrays: dict[str, np.ndarray] = {}
     for name, dtype, shape in header["arrays"]:
         sizes = all(type(size) is int and 0 <= size < MOST for size in shape)
         if type(name) is not str or name in arrays or not sizes:
-            raise ValueError("it describes no array")
+            raise ValueError("its header describes no array")
         if dtype not in DTYPES:
-            raise ValueError("its numbers are none")
+            raise ValueError("a number in its header is not valid")
         start, size = position, np.dtype(dtype).itemsize * math.prod(shape)
         position += size
         values = np.frombuffer(content[start:position], "uint8")
         arrays[name] = values.view(dtype).reshape(shape)
     if position != len(content) - 4:
-        raise ValueError("its arrays do not fill it")
+        raise ValueError("its length is not that of its arrays")
     return arrays, header["note"]
 
 

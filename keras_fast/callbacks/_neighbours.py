@@ -66,7 +66,7 @@ def check_ends(
         names = " and ".join(type(each).__name__ for each in last)
         first = "put `SwapEMAWeights(swap_on_epoch=True)` first, "
         raise ValueError(
-            "One callback must decide which weights a training ends with. "
+            "One callback must decide which weights training ends with. "
             f"Leave the others out, {first if swaps else ''}or pass "
             f"`restore_best_weights=False`. Received: callbacks with {names}"
         )

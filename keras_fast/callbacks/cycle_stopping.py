@@ -85,7 +85,7 @@ class CycleStopping(keras.callbacks.EarlyStopping):
         cycles = next((c for c in given if isinstance(c, SGDR)), None)
         if cycles is None:
             raise ValueError(
-                "`CycleStopping` must stand beside `SGDR`, whose cycles it "
+                "`CycleStopping` must be used with `SGDR`, whose cycles it "
                 "follows. Pass `callbacks=[SGDR(...), CycleStopping(...)]`. "
                 "Received: callbacks without SGDR"
             )
@@ -108,7 +108,7 @@ class CycleStopping(keras.callbacks.EarlyStopping):
         if self.monitor.startswith("val_") and not is_validated():
             raise ValueError(
                 f"`fit()` must have `validation_data` for {self.monitor!r} to "
-                "be watched. Pass them, or another `monitor`. Received: "
+                "be monitored. Pass them, or another `monitor`. Received: "
                 "validation_data=None"
             )
 

@@ -172,10 +172,10 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             tells = isinstance(each, SGDR) and heard
             if tells or hasattr(each, "save_own_variables"):
                 raise ValueError(
-                    "`ResumableCheckpoint` must stand behind the callbacks "
-                    "that it saves, and behind `SGDR` where others follow its "
+                    "`ResumableCheckpoint` must come after the callbacks "
+                    "that it saves, and after `SGDR` if others follow its "
                     "cycles. Put it last. Received: "
-                    f"{type(each).__name__} behind it"
+                    f"{type(each).__name__} after it"
                 )
         given.append(data_of_this_fit())
         return [c for c in given if hasattr(c, "save_own_variables")]

@@ -128,7 +128,7 @@ class SnapshotEnsemble(keras.callbacks.Callback):
         model = built(self.model)
         if not any(isinstance(c, SGDR) for c in callbacks_of_this_fit()):
             raise ValueError(
-                "`SnapshotEnsemble` must stand beside `SGDR`, whose cycles it "
+                "`SnapshotEnsemble` must be used with `SGDR`, whose cycles it "
                 "follows. Pass `callbacks=[SGDR(...), SnapshotEnsemble(...)]`. "
                 "Received: callbacks without SGDR"
             )

@@ -196,6 +196,6 @@ def _say_wait(folder: Path) -> None:
 
 def _warn(error: CorruptFileError) -> None:
     warnings.warn(
-        f"The feature cache is damaged; what is damaged is made anew. {error}",
+        f"The feature cache is damaged; damaged files are rebuilt. {error}",
         stacklevel=1,  # one line for all: Python shows each message once
     )

@@ -172,8 +172,8 @@ def check_callbacks(callbacks: Any) -> None:
     check_rates(given)
     if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in given):
         raise ValueError(
-            "`callbacks` must not have a BackupAndRestore: it goes on with "
-            "one `fit()`, and this is a training of several. Use "
+            "`callbacks` must not have a BackupAndRestore: it resumes "
+            "one `fit()`, and this training has several. Use "
             "`keras_fast.callbacks.ResumableCheckpoint`. Received: callbacks "
             "with BackupAndRestore"
         )

@@ -183,9 +183,9 @@ def test_cycles_behind_a_checkpoint_are_refused(tmp_path):
     with pytest.raises(ValueError) as caught:
         fit(mlp(adam()), x, y, *callbacks, validation_data=(x, y))
     assert str(caught.value) == (
-        "`ResumableCheckpoint` must stand behind the callbacks that it saves, "
-        "and behind `SGDR` where others follow its cycles. Put it last. "
-        "Received: SGDR behind it"
+        "`ResumableCheckpoint` must come after the callbacks that it saves, "
+        "and after `SGDR` if others follow its cycles. Put it last. "
+        "Received: SGDR after it"
     )
 
 
@@ -195,7 +195,7 @@ REFUSED = {
     "no cycles": (
         lambda path: [CycleStopping()],
         VALID,
-        "`CycleStopping` must stand beside `SGDR`, whose cycles it follows. "
+        "`CycleStopping` must be used with `SGDR`, whose cycles it follows. "
         "Pass `callbacks=[SGDR(...), CycleStopping(...)]`. Received: callbacks "
         "without SGDR",
     ),
@@ -209,7 +209,7 @@ REFUSED = {
     "no validation": (
         lambda path: [CycleStopping(), SGDR(0.1)],
         {},
-        "`fit()` must have `validation_data` for 'val_loss' to be watched. "
+        "`fit()` must have `validation_data` for 'val_loss' to be monitored. "
         "Pass them, or another `monitor`. Received: validation_data=None",
     ),
     "a backup": (

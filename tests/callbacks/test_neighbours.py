@@ -69,7 +69,7 @@ def test_a_schedule_of_something_else():
     assert float(model.optimizer.learning_rate) == pytest.approx(0.025)
 
 
-START = "One callback must decide which weights a training ends with. "
+START = "One callback must decide which weights training ends with. "
 LEAVE = START + "Leave the others out, or pass `restore_best_weights=False`. "
 FIRST = (
     START + "Leave the others out, put `SwapEMAWeights(swap_on_epoch=True)` "

@@ -165,9 +165,9 @@ def test_averages_are_saved_too(tmp_path):
             normalized, ResumableCheckpoint(tmp_path / CHECKPOINT), averaging()
         )
     assert str(caught.value) == (
-        "`ResumableCheckpoint` must stand behind the callbacks that it saves, "
-        "and behind `SGDR` where others follow its cycles. Put it last. "
-        "Received: WeightAveraging behind it"
+        "`ResumableCheckpoint` must come after the callbacks that it saves, "
+        "and after `SGDR` if others follow its cycles. Put it last. "
+        "Received: WeightAveraging after it"
     )
 
 

@@ -200,7 +200,7 @@ def test_without_sgdr(tmp_path):
     with pytest.raises(ValueError) as caught:
         fit(mlp(sgd()), *data(), SnapshotEnsemble(tmp_path))
     assert str(caught.value) == (
-        "`SnapshotEnsemble` must stand beside `SGDR`, whose cycles it follows. "
+        "`SnapshotEnsemble` must be used with `SGDR`, whose cycles it follows. "
         "Pass `callbacks=[SGDR(...), SnapshotEnsemble(...)]`. Received: "
         "callbacks without SGDR"
     )

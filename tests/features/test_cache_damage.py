@@ -32,7 +32,7 @@ def computed_anew(folder, right, name):
     with pytest.raises(CorruptFileError, match=name):
         FeatureCache(folder)
     computed = []
-    with pytest.warns(UserWarning, match=f"is made anew.*{name}"):
+    with pytest.warns(UserWarning, match=f"are rebuilt.*{name}"):
         make(folder, extract=lambda x: computed.append(1) or body(x))
     assert digest(folder) == right
     return len(computed)

@@ -96,8 +96,9 @@ def refused(path, reason):
     with pytest.raises(ValueError) as error:
         read_arrays(path)
     assert str(error.value) == (
-        "`path` must be a whole file of weights by PyTorch before 1.6. Get it "
-        f"anew, from where you trust. Received: path={str(path)!r} ({reason})"
+        "`path` must be a whole file of weights by PyTorch before 1.6. "
+        "Download it again from a source you trust. "
+        f"Received: path={str(path)!r} ({reason})"
     )
 
 
@@ -158,7 +159,7 @@ def test_a_file_leaves_no_mark_on_the_reader(written):
         ),
         (
             content(tensor((2, 3), (3, 1))) + b"\0",
-            "more follows behind the last storage",
+            "data follow the last storage",
         ),
         (
             content(tensor((2, 3), (3, 1)), length=5),

@@ -239,8 +239,8 @@ def test_callbacks_that_do_not_fit_several_fits_are_refused(train, tmp_path):
     with pytest.raises(ValueError) as caught:
         train(keras.callbacks.BackupAndRestore(tmp_path))
     assert str(caught.value) == (
-        "`callbacks` must not have a BackupAndRestore: it goes on with one "
-        "`fit()`, and this is a training of several. Use "
+        "`callbacks` must not have a BackupAndRestore: it resumes one "
+        "`fit()`, and this training has several. Use "
         "`keras_fast.callbacks.ResumableCheckpoint`. Received: callbacks with "
         "BackupAndRestore"
     )

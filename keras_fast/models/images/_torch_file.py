@@ -75,8 +75,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:
         raise ValueError(
             "`path` must be a whole file of weights by PyTorch before 1.6. "
-            f"Get it anew, from where you trust. Received: path={str(path)!r} "
-            f"({type(error).__name__}: {error})"
+            "Download it again from a source you trust. Received: "
+            f"path={str(path)!r} ({type(error).__name__}: {error})"
         ) from error
 
 
@@ -89,7 +89,7 @@ def _arrays(file: io.BytesIO) -> dict[str, np.ndarray]:
     lengths = {t.storage.key: t.storage for t in tensors.values()}
     storages = {key: _numbers(file, lengths[key]) for key in keys}
     if file.read(1):
-        raise ValueError("more follows behind the last storage")
+        raise ValueError("data follow the last storage")
     return {name: _array(tensor, storages) for name, tensor in tensors.items()}
 
 

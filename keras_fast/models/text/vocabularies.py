@@ -249,9 +249,10 @@ def _matched_weights(
                 continue
             if keras.backend.is_int_dtype(old.dtype):
                 raise ValueError(
-                    "`model` must not be quantized: a mean of integers says "
-                    "nothing. Match it first, then call `quantize`. Received: "
-                    f"{layer.name}.dtype_policy={layer.dtype_policy.name}"
+                    "`model` must not be quantized: a mean of integers is "
+                    "meaningless. Match it first, then call `quantize`. "
+                    f"Received: {layer.name}.dtype_policy="
+                    f"{layer.dtype_policy.name}"
                 )
             value = _matched(value, axis, rows)
         weights.append(value)
