@@ -25,6 +25,17 @@ SOURCES = (
     "docs/_hooks/execute.py",
     "docs/_hooks/kernel.py",
 )
+# Two run at once, a core each: threads that wait for each other take four
+# times as long.
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+    ),
+    "1",
+)
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 SECONDS = 600  # for one cell; only a hanging one ever gets there
 log = logging.getLogger("mkdocs.hooks.scripts")
@@ -85,6 +96,7 @@ def _environment(root):
     """The package of this checkout, and no word of TensorFlow's own."""
     paths = [str(root), os.environ.get("PYTHONPATH", "")]
     return {
+        **ONE_THREAD,
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
