@@ -9,6 +9,7 @@ from keras_fast._checks import one_of, whole
 from keras_fast.layers import SoftArgmax
 from keras_fast.models._checks import channels_last, image_shape
 from keras_fast.models.images._backbone import frozen_backbone
+from keras_fast.models.images._blocks import batch_norm, convolution
 from keras_fast.models.images._encoder import encoder_of
 from keras_fast.models.images._preprocessing import prepare
 
@@ -94,17 +95,10 @@ def point_regressor(
 
 def _maps(x: Any, num_points: int) -> Any:
     """A score and two offsets for each point, at each position."""
-    x = _batch_norm("points_bn")(x)
+    x = batch_norm("points_bn")(x)
     for size in (1, 3):
-        x = keras.layers.Conv2D(
-            WIDTH,
-            size,
-            padding="same",
-            use_bias=False,  # the normalization after it has one
-            kernel_initializer="he_normal",
-            name=f"points_conv{size}",
-        )(x)
-        x = _batch_norm(f"points_bn{size}")(x)
+        x = convolution(WIDTH, size, f"points_conv{size}")(x)
+        x = batch_norm(f"points_bn{size}")(x)
         x = keras.layers.ReLU(name=f"points_relu{size}")(x)
     return keras.layers.Conv2D(
         3 * num_points,
@@ -114,8 +108,3 @@ def _maps(x: Any, num_points: int) -> Any:
         dtype="float32",
         name="point_maps",
     )(x)
-
-
-def _batch_norm(name: str) -> keras.layers.Layer:
-    # Keras's own momentum, 0.99, is too slow for a few epochs.
-    return keras.layers.BatchNormalization(momentum=0.9, name=name)

@@ -13,6 +13,7 @@ from keras_fast.models._checks import (
     image_shape,
 )
 from keras_fast.models.images._backbone import frozen_backbone
+from keras_fast.models.images._blocks import batch_norm, convolution
 from keras_fast.models.images._encoder import encoder_of
 from keras_fast.models.images._preprocessing import prepare
 from keras_fast.models.images._resize_like import ResizeLike
@@ -123,7 +124,7 @@ def _decoded(
             joined.append(_normalized(features[level], name))
         filters = _filters(features.get(level, x), level)
         if level == 0:
-            joined.append(_batch_norm("image_bn")(images))
+            joined.append(batch_norm("image_bn")(images))
         if len(joined) > 1:  # convolutions without padding cut borders off
             joined[0] = ResizeLike(name=f"{name}_skip_resize")(joined)
         x = _enlarged(x, filters, name)
@@ -160,16 +161,9 @@ def _convolved(x: Any, filters: int, name: str, onto: Any = None) -> Any:
     """Two convolutions; what they add to `onto` is nothing at first."""
     for number in (1, 2):
         adds = onto is not None and number == 2
-        x = keras.layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            use_bias=False,  # the normalization after it has one
-            kernel_initializer="he_normal",
-            name=f"{name}_conv{number}",
-        )(x)
+        x = convolution(filters, 3, f"{name}_conv{number}")(x)
         gamma = "zeros" if adds else "ones"
-        x = _batch_norm(f"{name}_bn{number}", gamma_initializer=gamma)(x)
+        x = batch_norm(f"{name}_bn{number}", gamma_initializer=gamma)(x)
         if adds:
             x = keras.layers.Add(name=f"{name}_add")([onto, x])
         x = keras.layers.ReLU(name=f"{name}_relu{number}")(x)
@@ -177,13 +171,8 @@ def _convolved(x: Any, filters: int, name: str, onto: Any = None) -> Any:
 
 
 def _normalized(skip: Any, name: str) -> Any:
-    x = _batch_norm(f"{name}_skip_bn")(skip)
+    x = batch_norm(f"{name}_skip_bn")(skip)
     return keras.layers.ReLU(name=f"{name}_skip_relu")(x)
-
-
-def _batch_norm(name: str, **kwargs: Any) -> keras.layers.Layer:
-    # Keras's own momentum, 0.99, is too slow for a few epochs.
-    return keras.layers.BatchNormalization(momentum=0.9, name=name, **kwargs)
 
 
 def _attended(x: Any) -> Any:
@@ -197,5 +186,5 @@ def _attended(x: Any) -> Any:
         name="attention",
     )(x, x)
     # The scale from zero is SAGAN's gamma.
-    seen = _batch_norm("attention_bn", gamma_initializer="zeros")(seen)
+    seen = batch_norm("attention_bn", gamma_initializer="zeros")(seen)
     return keras.layers.Add(name="attention_add")([x, seen])
