@@ -21,7 +21,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import numpy as np
 from PIL import Image
 
 from keras_fast.data import load_images
@@ -44,16 +43,22 @@ class Classifier:
 
     def __init__(self, path):
         path = Path(path)
-        self.model = keras.models.load_model(path, compile=False)
         kept = json.loads(path.with_suffix(".json").read_text())
         self.class_names, self.size = kept["class_names"], kept["size"]
+        self.model = keras.models.load_model(path, compile=False)
+        if self.model.output_shape != (None, len(self.class_names)):
+            raise ValueError(
+                "`class_names` must have a name for each output of the model. "
+                "Save both together, with `save`. Received: class_names="
+                f"{self.class_names}, output_shape={self.model.output_shape}"
+            )
 
     def __call__(self, path):
-        """The probability of each class, the most likely first."""
+        """Names and their probabilities, the most likely first."""
         image = load_images([path], self.size)
-        probabilities = self.model.predict(image, verbose=0)[0]
-        order = np.argsort(-probabilities)
-        return {self.class_names[i]: float(probabilities[i]) for i in order}
+        probabilities = self.model.predict(image, verbose=0)[0].tolist()
+        pairs = zip(self.class_names, probabilities, strict=True)
+        return sorted(pairs, key=lambda pair: -pair[1])
 
 
 class Refused(Exception):
@@ -107,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         try:
-            status, found = 200, self.classified(self.content())
+            status, found = 200, {"classes": self.classified(self.content())}
         except Refused as error:
             status, found = error.status, {"error": str(error)}
         self.reply(status, "application/json", json.dumps(found))
@@ -203,7 +208,7 @@ PAGE = """\
       image.src = URL.createObjectURL(file);
       image.hidden = false;
       const list = document.createElement('ol');
-      list.append(...Object.entries(found).slice(0, 5).map(row));
+      list.append(...found.classes.slice(0, 5).map(row));
       status.replaceChildren(list);
     } catch (error) {
       status.textContent = 'The server does not answer. Is it still running?';
@@ -230,8 +235,11 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
-    classify = Classifier(given.model)
-    with Server(classify, given.port) as running:
+    try:
+        running = Server(Classifier(given.model), given.port)
+    except (OSError, ValueError) as error:  # no such file, or a port in use
+        raise SystemExit(f"{parser.prog}: {error}") from error
+    with running:
         print(f"http://127.0.0.1:{running.server_port} (Ctrl+C stops it)")
         try:
             running.serve_forever()

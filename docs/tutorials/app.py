@@ -245,7 +245,7 @@ address = f"http://127.0.0.1:{server.server_port}/"
 
 with open(valid.file_paths[0], "rb") as file:
     reply = urllib.request.urlopen(address, data=file.read())
-print(json.load(reply))
+print(json.load(reply)["classes"])
 
 # %% [markdown]
 # What people drop is not always an image. An empty, a damaged and a huge file,

@@ -71,10 +71,11 @@ def ask(app):
 def test_names_come_with_their_probabilities(ask, app, kind):
     status, text = ask(image(kind, color=(0, 255, 0)))
     assert status == 200
-    found = json.loads(text)
-    assert next(iter(found)) == "grün"
-    np.testing.assert_allclose(found["grün"], 1, atol=0.02)
-    np.testing.assert_allclose(found["red"] + found["blue"], 0, atol=0.02)
+    (name, most), *others = json.loads(text)["classes"]
+    assert name == "grün"
+    assert {name for name, _ in others} == {"red", "blue"}
+    np.testing.assert_allclose(most, 1, atol=0.02)
+    np.testing.assert_allclose([p for _, p in others], 0, atol=0.02)
 
 
 def test_page_is_served(ask):
@@ -125,4 +126,25 @@ def test_model_is_kept_with_its_names(app, tmp_path):
     assert kept == {"class_names": ["red", "grün", "blue"], "size": 8}
     (tmp_path / "blue.png").write_bytes(image(color=(0, 0, 255)))
     found = app.Classifier(tmp_path / "model.keras")(tmp_path / "blue.png")
-    assert next(iter(found)) == "blue"
+    assert found[0][0] == "blue"
+
+
+def test_names_must_be_those_of_the_outputs(app, tmp_path):
+    reds(tmp_path / "model.keras")
+    kept = {"class_names": ["red"], "size": 8}
+    (tmp_path / "model.json").write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match="a name for each output"):
+        app.Classifier(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("missing", ["model", "port"])
+def test_it_says_why_it_does_not_start(app, tmp_path, monkeypatch, missing):
+    reds(tmp_path / "model.keras")
+    with app.Server(None, port=0) as other:
+        name = "none" if missing == "model" else "model"
+        arguments = [f"{tmp_path / name}.keras", "--port"]
+        port = str(other.server_port)
+        monkeypatch.setattr("sys.argv", ["app.py", *arguments, port])
+        reason = "No such file" if missing == "model" else "in use"
+        with pytest.raises(SystemExit, match=rf"app\.py: .*{reason}"):
+            app.main()

@@ -26,7 +26,8 @@ def page():
 
     def classify(path):
         light = float(np.asarray(app.load_images([path], 8)).mean() / 255)
-        return {"<b>light</b>": light, "dark": 1 - light}
+        # Names that a page could take for something else.
+        return [("<b>light</b>", light), ("error", 1 - light)]
 
     with app.Server(classify, port=0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -54,7 +55,7 @@ def test_dropped_image_is_named(look, views, page, files):
     tab.locator("li").nth(1).wait_for(timeout=10_000)
     rows = tab.locator("li").all_inner_texts()
     # Names are text, whatever is in them.
-    assert [row.split()[0] for row in rows] == ["<b>light</b>", "dark"]
+    assert [row.split()[0] for row in rows] == ["<b>light</b>", "error"]
     assert "100.0 %" in rows[0] and "0.0 %" in rows[1]
     assert tab.locator("img").is_visible()
     assert tab.evaluate("document.images[0].naturalWidth") == 40
