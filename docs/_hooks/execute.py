@@ -119,6 +119,8 @@ def _checked(notebook, name):
                 output.execution_count = number
             if output.get("name") == "stderr":
                 problem = f"wrote to stderr:\n{output.text}"
+            elif "WARNING:" in output.get("text", ""):
+                problem = f"shows a warning:\n{output.text}"
             elif {"\x1b", "\b", "\r"} & set(output.get("text", "")):
                 problem = "moves the cursor: give fit() verbose=0 or 2"
             else:

@@ -6,6 +6,7 @@
 # pretrained network, with different heads.
 
 # %%
+import logging
 import pathlib
 
 import keras
@@ -17,6 +18,8 @@ from keras_fast import inference, models
 from keras_fast.data import show_batch
 
 keras.utils.set_random_seed(0)
+# TensorFlow warns about programs with many models.
+logging.getLogger("tensorflow").setLevel("ERROR")
 SIZE = 64
 
 # %% [markdown]

@@ -7,6 +7,7 @@
 # which one makes an image look repaired?
 
 # %%
+import logging
 import pathlib
 
 import keras
@@ -18,6 +19,8 @@ from keras_fast.layers import ICNR, PixelShuffle
 from keras_fast.losses import FeatureLoss
 
 keras.utils.set_random_seed(0)
+# TensorFlow warns about programs with many models.
+logging.getLogger("tensorflow").setLevel("ERROR")
 layers = keras.layers
 
 # %% [markdown]

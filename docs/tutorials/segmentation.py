@@ -8,6 +8,7 @@
 # network's features at each size.
 
 # %%
+import logging
 import pathlib
 
 import keras
@@ -22,6 +23,8 @@ from keras_fast.callbacks import OneCycle
 from keras_fast.data import AugTransforms, show_batch
 
 keras.utils.set_random_seed(0)
+# TensorFlow warns about programs with many models.
+logging.getLogger("tensorflow").setLevel("ERROR")
 
 # %% [markdown]
 # ## Images and masks

@@ -36,6 +36,7 @@ pyplot.imshow(numpy.eye(2)).axes
 BAD = {
     "raises": ("first = 1\n1 / 0", "ZeroDivisionError: division by zero"),
     "warns": ("import warnings\nwarnings.warn('old')", "UserWarning: old"),
+    "logs": ("print('WARNING:tensorflow:5 out of 5')", "shows a warning"),
     "erases": ("print('1/9', end='\\r')", "moves the cursor"),
     "draws": (
         "from matplotlib import pyplot\npyplot.plot([1])[0].axes",
