@@ -1,9 +1,9 @@
 # %% [markdown]
 # # From training to an app
 #
-# A trained model is a file. This page goes from the file to a program that
-# other people use: what to save, in which format, how to predict with it, and
-# a web page that classifies the images dropped on it.
+# This page turns a trained model into a program that other people use: what to
+# save, in which format, how to predict with it, and a web page that classifies
+# the images dropped on it.
 
 # %%
 import json
@@ -58,9 +58,9 @@ print(f"accuracy {accuracy:.3f}")
 # %% [markdown]
 # ## What to save
 #
-# A `.keras` file holds the model, its weights, and the optimizer, so that the
-# training can go on. Adam has two numbers for each weight, and who predicts
-# needs neither. Load the model without compiling it, and save it again:
+# A `.keras` file holds the model, its weights, and the optimizer, so that
+# training can continue. Adam keeps two numbers per weight, which prediction
+# doesn't need. Load the model without compiling it, and save it again:
 
 # %%
 model.save("training.keras")
@@ -77,9 +77,9 @@ print(f"to go on with the training  {megabytes('training.keras'):4.1f} MB")
 print(f"to predict                  {megabytes('classifier.keras'):4.1f} MB")
 
 # %% [markdown]
-# The model says "class 0", not "animal": the names of the classes are in no
-# file. Neither is the size of the images, if the model takes any size. Save
-# both beside it.
+# The model predicts class 0, not "animal": the file doesn't hold the names of
+# the classes. Nor does it hold the image size, if the model takes any size. Save
+# both next to it.
 
 # %%
 with open("classifier.json", "w") as file:
@@ -88,12 +88,12 @@ with open("classifier.json", "w") as file:
 # %% [markdown]
 # ## Predict
 #
-# That is all that a program needs. `load_images` makes of a file what the
-# model was given in training, pixel for pixel.
+# A program needs no more than these two files. `load_images` loads an image
+# exactly as in training, pixel for pixel.
 #
-# `image_classifier` has its preprocessing inside, and loads without
-# keras_fast. Layers of this package, as those of text, tables, pixels and
-# points, and `AugTransforms` inside a model, need `import keras_fast` before
+# `image_classifier` includes its preprocessing and loads without keras_fast.
+# Models with layers of this package, such as those for text, tables, masks and
+# points, or with `AugTransforms` inside, need `import keras_fast` before
 # `load_model`.
 
 
@@ -125,12 +125,12 @@ for name, probability in classify(valid.file_paths[0]).items():
 # | LiteRT (`.tflite`) | phones, single-board computers | `ai-edge-litert`, 22 MB |
 # | ONNX | programs in any language, browsers | `onnxruntime`, 17 MB |
 #
-# Keras writes them all. From JAX and PyTorch it writes fewer, so export with
-# TensorFlow: a `.keras` file can be loaded on any backend. ONNX needs
+# Keras exports to all of them. On JAX and PyTorch it exports to fewer, so export
+# with TensorFlow: it loads a `.keras` file from any backend. ONNX needs
 # `pip install onnx tf2onnx`.
 
 # %%
-# Of a NumPy that is older than the one that is installed.
+# Keras's exporter looks for a name of older NumPy versions.
 warnings.filterwarnings("ignore", message="In the future `np.object`")
 
 served.export("saved_model", verbose=False)
@@ -138,8 +138,8 @@ served.export("classifier.tflite", format="litert", verbose=False)
 served.export("classifier.onnx", format="onnx", verbose=False)
 
 # %% [markdown]
-# Each of them must say what the model says. Don't take that for granted: load
-# each file as the program will, and compare on real images.
+# Each file must predict what the model predicts. Check that: load each file as
+# your program will, and compare on real images.
 
 # %%
 import onnxruntime
@@ -189,23 +189,21 @@ for path, program in PROGRAMS.items():
     compare(path, program)
 
 # %% [markdown]
-# `predict()` is made for many images at once: for a single one it spends most
-# of its time on preparing to loop. `model(x, training=False)` and the exported
-# files don't loop.
+# `predict()` is made for many images at once. For a single image it spends most
+# of its time on setting up its loop, which the exported files don't have.
 #
-# The times are of this machine, with the size and the network of this page.
+# Times depend on the machine, the image size and the network.
 #
 # ## Trained with mixed precision
 #
-# A model that was trained under `mixed_float16` computes in float16 wherever
-# its file is loaded, and processors without a GPU are slow at that. Its
-# weights are float32. So build it again under `float32` and give it the
-# weights:
+# A model trained under `mixed_float16` computes in float16 wherever its file is
+# loaded, and CPUs are slow at that. Its weights are float32. So build it again
+# under `float32` and load the weights:
 
 # %%
 keras.config.set_dtype_policy("mixed_float16")
 half = build(len(CLASSES))
-half.load_weights("classifier.keras")  # in place of a training
+half.load_weights("classifier.keras")  # instead of training
 half.save("half.keras")
 
 keras.config.set_dtype_policy("float32")
@@ -221,15 +219,15 @@ print(
 # %% [markdown]
 # ## A web page
 #
-# `examples/app.py` puts a `Classifier` as above behind a page: drop an image
-# on it, and it shows the names and how likely each is. It needs the standard
-# library and keras_fast, and is one file, to be copied and changed.
+# `examples/app.py` puts such a `Classifier` behind a web page: drop an image on
+# it, and it shows the classes with their probabilities. It is one file to copy
+# and change, and needs only keras_fast and the standard library.
 #
 # ```bash
 # python examples/app.py classifier.keras
 # ```
 #
-# The same from Python, asked by another program:
+# The same from Python, with a request from another program:
 
 # %%
 import sys
@@ -248,9 +246,9 @@ with open(valid.file_paths[0], "rb") as file:
 print(json.load(reply)["classes"])
 
 # %% [markdown]
-# What people drop is not always an image. An empty, a damaged and a huge file,
-# one of another kind and one of too many pixels each get a message, and the
-# server goes on:
+# People don't only drop images. Empty, damaged and huge files, other types of
+# files, and images with too many pixels each get a clear message, and the
+# server keeps running:
 
 # %%
 import urllib.error
@@ -264,16 +262,17 @@ server.shutdown()
 server.server_close()
 
 # %% [markdown]
-# The server listens to this machine alone. Before strangers use it, put it
-# behind a server that is made for them, with encryption and a limit to what
-# one of them may ask: `Classifier` works in any, FastAPI for one.
+# The server accepts requests from this machine only. Before strangers use it,
+# put `Classifier` into a framework made for that, such as FastAPI, behind a
+# server with encryption and rate limits.
 #
 # ## Before you ship
 #
-# - Count on data that neither training nor the choice of the model has seen.
-# - A classifier knows its classes only: it calls a chair an animal, and is
-#   sure of it. If that matters, add a class of everything else, or train
-#   [several labels](labels_and_points.md), of which none may be there.
-# - Keep some of what users drop, if they agree, and look at it as you
+# - Evaluate on data that was used neither for training nor for choosing the
+#   model.
+# - A classifier knows only its classes: it may call a chair an animal with high
+#   confidence. If that matters, add a class for everything else, or train for
+#   [several labels](labels_and_points.md), none of which need apply.
+# - If users agree, keep some of the images they drop, and look at them as you
 #   [looked at the training data](../choose/own_images.md).
 # - Test the files, not the notebook: the comparison above is a good test.
