@@ -16,11 +16,24 @@ def start_points(head: keras.Model, given: Features) -> None:
 
     From the middle of the image the offsets would need hundreds of updates to
     get there, and what the features say would be learned around a wrong point.
+
+    Raises:
+        ValueError: A point is NaN or infinite.
     """
     *_, maps, last = [None, *head.layers]
     if not isinstance(last, SoftArgmax) or not _has_bias(maps, last):
         return
-    mean = _mean(given)
+    points = np.asarray(keras.tree.flatten(given.y)[0], np.float32)
+    if points.shape[1:] != (last.num_points, 2):
+        return  # Keras will say what does not fit
+    if not np.isfinite(points).all():
+        row, point, _ = np.argwhere(~np.isfinite(points))[0]
+        raise ValueError(
+            "`y` must be finite. Give a point that is missing any position, "
+            "and a `sample_weight` of 0, (n, num_points). Received: "
+            f"y[{row}, {point}]={points[row, point].tolist()}"
+        )
+    mean = _mean(points, given.sample_weight)
     maps.kernel.assign(np.zeros(maps.kernel.shape))
     sample = keras.tree.map_structure(lambda x: x[:1], given.x)
 
@@ -48,12 +61,12 @@ def _bias(offsets: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(right), right, down])
 
 
-def _mean(given: Features) -> np.ndarray:
+def _mean(points: np.ndarray, weights: Any) -> np.ndarray:
     """Of the points that are there, by their weights."""
-    points = np.asarray(given.y, np.float32)
-    if given.sample_weight is None:
+    if weights is None:
         return points.mean(axis=0)
-    weights = np.asarray(given.sample_weight, np.float32)
-    weights = weights.reshape(len(points), -1, 1)
+    weights = np.asarray(weights, np.float32)
+    weights = weights.reshape(weights.shape + (1,) * (3 - weights.ndim))
+    # Not 0 in all, or there is no mean.
     weights = np.broadcast_to(weights, points.shape) + 1e-9
     return np.average(points, axis=0, weights=weights)

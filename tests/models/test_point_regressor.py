@@ -125,6 +125,18 @@ def test_fine_tune_starts_points_at_their_means(units):
     np.testing.assert_allclose(found, [expected] * 8, atol=1e-3)
 
 
+def test_points_that_are_no_numbers_are_refused_before_anything_trains():
+    images, points = spots(8)
+    points[2, 0, 1] = np.nan
+    model = point_regressor(backbone(), 1, input_shape=(SIZE, SIZE, 3))
+    model.compile("adam", "mae")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"Received: y\[2, 0\]=\[.*, nan\]"):
+        keras_fast.fine_tune(model, images, points, epochs=1, verbose=0)
+    for value, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, old)
+
+
 def test_features_are_those_at_an_eighth_of_the_size():
     base = backbone()
     deeper = keras.Sequential(
