@@ -14,6 +14,7 @@ import json
 import os
 import tempfile
 import threading
+import traceback
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,7 +36,7 @@ def save(model, path, class_names, size):
     path = Path(path)
     kept = {"class_names": list(class_names), "size": size}
     model.save(path)
-    path.with_suffix(".json").write_text(json.dumps(kept, ensure_ascii=False))
+    path.with_suffix(".json").write_text(json.dumps(kept))
 
 
 class Classifier:
@@ -134,9 +135,13 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 with self.server.one_at_a_time:
                     return self.server.classify(path)
-            except ValueError as error:
-                message = "The image is damaged: it can't be decoded."
-                raise Refused(400, message) from error
+            except Exception as error:
+                if "must be image files" in str(error):
+                    message = "The image can't be decoded: it may be damaged."
+                    raise Refused(400, message) from error
+                traceback.print_exc()
+                message = "The classifier failed: see the server's output."
+                raise Refused(500, message) from error
 
     def reply(self, status, kind, text):
         body = text.encode()
@@ -171,6 +176,7 @@ PAGE = """\
   img { display: block; max-width: 100%; max-height: 16rem; margin: 1rem auto; }
   meter { width: 100%; height: 1.2rem; }
   ol { list-style: none; padding: 0; }
+  li { overflow-wrap: anywhere; }
   li span { float: right; }
 </style>
 <h1>What is it?</h1>
@@ -193,17 +199,21 @@ PAGE = """\
     return item;
   }
 
+  let last = 0;
+
   async function ask(file) {
+    const number = ++last;
+    image.hidden = true;
     if (!file) { status.textContent = 'That was no file.'; return; }
     if (file.size > MOST_BYTES) {
       status.textContent = 'The file is larger than MOST_MB MB.';
       return;
     }
     status.textContent = 'Looking …';
-    image.hidden = true;
     try {
       const reply = await fetch('/', { method: 'POST', body: file });
       const found = await reply.json();
+      if (number !== last) return;  // another image was dropped meanwhile
       if (found.error) { status.textContent = found.error; return; }
       image.src = URL.createObjectURL(file);
       image.hidden = false;

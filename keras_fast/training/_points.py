@@ -18,14 +18,18 @@ def start_points(head: keras.Model, given: Features) -> None:
     get there, and what the features say would be learned around a wrong point.
 
     Raises:
-        ValueError: A point is NaN or infinite.
+        ValueError: A point is NaN or infinite, or `y` is of another shape.
     """
     *_, maps, last = [None, *head.layers]
     if not isinstance(last, SoftArgmax) or not _has_bias(maps, last):
         return
     points = np.asarray(keras.tree.flatten(given.y)[0], np.float32)
     if points.shape[1:] != (last.num_points, 2):
-        return  # Keras will say what does not fit
+        raise ValueError(  # a loss would broadcast them
+            "`y` must be x and y of each point, (n, num_points, 2). Give a "
+            "single point an axis of its own, `y[:, None]`. Received: y of "
+            f"shape {points.shape}, num_points={last.num_points}"
+        )
     if not np.isfinite(points).all():
         row, point, _ = np.argwhere(~np.isfinite(points))[0]
         raise ValueError(

@@ -120,6 +120,13 @@ def test_bad_uploads_are_refused_and_the_server_goes_on(ask, name):
     assert ask(image())[0] == 200
 
 
+def test_a_fault_of_the_model_is_not_the_images(app, ask, monkeypatch):
+    monkeypatch.setattr(app.classify, "size", 9.5)
+    status, text = ask(image())
+    assert status == 500
+    assert "classifier failed" in json.loads(text)["error"]
+
+
 def test_model_is_kept_with_its_names(app, tmp_path):
     reds(tmp_path / "model.keras")
     kept = json.loads((tmp_path / "model.json").read_text())

@@ -137,6 +137,15 @@ def test_points_that_are_no_numbers_are_refused_before_anything_trains():
         np.testing.assert_array_equal(value, old)
 
 
+@pytest.mark.parametrize("shape", [(8, 2), (8, 1, 2), (8, 4)])
+def test_points_that_a_loss_would_broadcast_are_refused(shape):
+    images, _ = spots(8)
+    model = point_regressor(backbone(), 2, input_shape=(SIZE, SIZE, 3))
+    model.compile("adam", "mae")
+    with pytest.raises(ValueError, match="must be x and y of each point"):
+        keras_fast.fine_tune(model, images, np.ones(shape), epochs=1, verbose=0)
+
+
 def test_features_are_those_at_an_eighth_of_the_size():
     base = backbone()
     deeper = keras.Sequential(
