@@ -25,8 +25,8 @@ SOURCES = (
     "docs/_hooks/execute.py",
     "docs/_hooks/kernel.py",
 )
-# Two run at once, a core each: threads that wait for each other take four
-# times as long.
+# Two notebooks run at once, on a core each. More threads would wait for each
+# other, which made one notebook four times as expensive.
 ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",

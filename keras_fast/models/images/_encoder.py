@@ -1,4 +1,4 @@
-"""What does a network tell of an image at several resolutions?"""
+"""Which features does a network compute at each resolution?"""
 
 import keras
 
@@ -18,8 +18,8 @@ def encoder_of(
     Args:
         base: A network for images of any size.
         shape: Height, width and channels of the images, None for any.
-        level: The one to keep, or the next one above or, if there is none,
-            below it. None for all.
+        level: The only one to keep, if the network has it. Otherwise the
+            nearest one of higher resolution, or the first. None for all.
 
     Raises:
         ValueError: The network does not make images smaller, or they are

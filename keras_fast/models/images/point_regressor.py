@@ -41,8 +41,8 @@ def point_regressor(
 
     Each point starts in the middle of the image. `keras_fast.fine_tune` moves
     it to its mean over the training data, from where it is learned much
-    faster; not with `head_epochs=0`, and `fit()` does not. Targets must be
-    (n, num_points, 2), also for one point: losses broadcast other shapes.
+    faster; `fit()` and `head_epochs=0` don't. Targets must be of shape
+    (n, num_points, 2), even for one point: losses broadcast other shapes.
 
     Compile the model with `loss="mae"`, or with Keras's `Huber`. Points that
     are missing get a `sample_weight` of 0, (n, num_points), as
