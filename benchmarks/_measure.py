@@ -19,12 +19,29 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 import platform
 import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
+from _compare import (
+    cpu,
+    interleaved,
+    published,
+    ratio,
+    shown,
+    table,
+    verdict,
+)
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+__all__ = [
+    "cpu_seconds",
+    "interleaved",
+    "ratio",
+    "report",
+    "shown",
+    "table",
+    "verdict",
+    "versions",
+]
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -39,39 +56,6 @@ def cpu_seconds(function):
     return time.process_time() - start
 
 
-def interleaved(functions, repeats, warm_up=1):
-    """CPU seconds of each function, (repeats, functions)."""
-    for _ in range(warm_up):
-        for function in functions:
-            function()
-    seconds = np.empty((repeats, len(functions)))
-    for i in range(repeats):
-        order = range(len(functions))
-        for k in order if i % 2 == 0 else reversed(order):
-            seconds[i, k] = cpu_seconds(functions[k])
-    return seconds
-
-
-def ratio(seconds, k, base=0):
-    """Median and quartiles of one function's time over another's."""
-    return np.percentile(seconds[:, k] / seconds[:, base], (50, 25, 75))
-
-
-def shown(quantiles):
-    middle, low, high = quantiles
-    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
-
-
-def verdict(quantiles, goal):
-    met = round(quantiles[0], 3) <= goal
-    return f"{'met' if met else 'missed'} (≤ {goal:.2f})"
-
-
-def table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
 def versions():
     names = [f"Keras {keras.__version__}", f"NumPy {np.__version__}"]
     backend = keras.backend.backend()
@@ -83,26 +67,6 @@ def versions():
     )
 
 
-def cpu():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = [x.split(":", 1)[1].strip() for x in lines if "model name" in x]
-    return models[0] if models else platform.machine()
-
-
 def report(section, text):
-    """Print; with --write, also replace the section of the docs' page."""
-    text = f"{text}\n\n{versions()}"
-    print(text)
-    if "--write" not in sys.argv[1:]:
-        return
-    start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
-    page = PAGE.read_text(encoding="utf-8")
-    if start not in page or end not in page:
-        raise SystemExit(f"{PAGE} has no section between {start} and {end}")
-    before, rest = page.split(start, 1)
-    after = rest.split(end, 1)[1]
-    page = f"{before}{start}\n\n{text}\n\n{end}{after}"
-    PAGE.write_text(page, encoding="utf-8")
+    """Print with the versions; with --write, also into the docs' page."""
+    published(section, f"{text}\n\n{versions()}")

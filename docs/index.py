@@ -159,7 +159,7 @@ ax = found.plot()
 
 # %%
 history = keras_fast.fine_tune(
-    model, augmented, epochs=5, validation_data=valid, verbose=2
+    model, augmented, epochs=3, validation_data=valid, verbose=2
 )
 
 # %% [markdown]

@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
 from PIL import Image
 
 from keras_fast.data import load_images
@@ -39,13 +40,25 @@ def save(model, path, class_names, size):
     path.with_suffix(".json").write_text(json.dumps(kept))
 
 
+def kept_beside(path):
+    """The names of the classes, and height and width of the images."""
+    beside = Path(path).with_suffix(".json")
+    try:
+        kept = json.loads(beside.read_text())
+        size = np.broadcast_to(kept["size"], 2).astype(int, casting="safe")
+        return list(kept["class_names"]), tuple(size.tolist())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{beside} must hold `class_names` and `size`. Write it with "
+            f"`save` of examples/app.py. Received: {error!r}"
+        ) from error
+
+
 class Classifier:
     """A saved model, from the path of an image to the names of its classes."""
 
     def __init__(self, path):
-        path = Path(path)
-        kept = json.loads(path.with_suffix(".json").read_text())
-        self.class_names, self.size = kept["class_names"], kept["size"]
+        self.class_names, self.size = kept_beside(path)
         self.model = keras.models.load_model(path, compile=False)
         if self.model.output_shape != (None, len(self.class_names)):
             raise ValueError(
@@ -53,11 +66,19 @@ class Classifier:
                 "Save both together, with `save`. Received: class_names="
                 f"{self.class_names}, output_shape={self.model.output_shape}"
             )
+        # Its first prediction takes long, and fails if the size is wrong.
+        self.model.predict(np.zeros((1, *self.size, 3)), verbose=0)
 
     def __call__(self, path):
         """Names and their probabilities, the most likely first."""
         image = load_images([path], self.size)
         probabilities = self.model.predict(image, verbose=0)[0].tolist()
+        # Rounding can take them a little out of it.
+        if not all(-0.01 <= p <= 1.01 for p in probabilities):
+            raise ValueError(
+                "`model` must return probabilities. End it in a softmax or "
+                f"sigmoid. Received: {probabilities}"
+            )
         pairs = zip(self.class_names, probabilities, strict=True)
         return sorted(pairs, key=lambda pair: -pair[1])
 
@@ -104,6 +125,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
     timeout = 30  # seconds without a byte
+    unread = 0  # bytes of a refused upload
 
     def do_GET(self):
         if self.path == "/":
@@ -122,7 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise Refused(411, "The request has no Content-Length.")
-        if int(length) > MOST_BYTES:
+        if len(length) > 15 or int(length) > MOST_BYTES:
+            self.unread = int(length[:15])
             most = MOST_BYTES >> 20
             raise Refused(413, f"The file is larger than {most} MB.")
         return self.rfile.read(int(length))
@@ -145,13 +168,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status, kind, text):
         body = text.encode()
-        # What is left of a refused upload is not read.
         self.close_connection = True
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        # Most programs look for a reply only when they have sent everything.
+        left = min(self.unread, 10 * MOST_BYTES)
+        while left and (part := self.rfile.read(min(left, 1 << 16))):
+            left -= len(part)
 
     def log_message(self, *_):
         pass
@@ -201,10 +227,15 @@ PAGE = """\
 
   let last = 0;
 
-  async function ask(file) {
+  async function ask(files) {
     const number = ++last;
+    const file = files[0];
     image.hidden = true;
     if (!file) { status.textContent = 'That was no file.'; return; }
+    if (files.length > 1) {
+      status.textContent = 'Drop one image at a time.';
+      return;
+    }
     if (file.size > MOST_BYTES) {
       status.textContent = 'The file is larger than MOST_MB MB.';
       return;
@@ -225,13 +256,13 @@ PAGE = """\
     }
   }
 
-  input.onchange = () => { ask(input.files[0]); input.value = ''; };
+  input.onchange = () => { ask(input.files); input.value = ''; };
   ondragover = (event) => { event.preventDefault(); drop.className = 'over'; };
   ondragleave = () => { drop.className = ''; };
   ondrop = (event) => {
     event.preventDefault();
     drop.className = '';
-    ask(event.dataTransfer.files[0]);
+    ask(event.dataTransfer.files);
   };
 </script>
 </html>
@@ -247,7 +278,8 @@ def main():
     given = parser.parse_args()
     try:
         running = Server(Classifier(given.model), given.port)
-    except (OSError, ValueError) as error:  # no such file, or a port in use
+    # No such file, a port in use, and a port that there is not.
+    except (OSError, ValueError, OverflowError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     with running:
         print(f"http://127.0.0.1:{running.server_port} (Ctrl+C stops it)")

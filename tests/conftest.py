@@ -1,6 +1,7 @@
 """What every test starts from: one seed, no windows, two CPU devices."""
 
 import math
+import os
 from collections import defaultdict
 
 import keras
@@ -22,6 +23,10 @@ if keras.backend.backend() == "tensorflow":
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
+    if os.environ.get("TEST_GRAPPLER") == "0":
+        tf.config.optimizer.set_experimental_options(
+            {"disable_meta_optimizer": True}
+        )
 
 
 @pytest.fixture

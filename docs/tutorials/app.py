@@ -30,7 +30,7 @@ logging.getLogger("tensorflow").setLevel("ERROR")
 # %%
 FOLDER = "examples/data/clipart"
 CLASSES = ["animal", "food"]
-SIZE = 96
+SIZE = 64
 
 
 def build(num_classes):
@@ -51,7 +51,7 @@ train, valid = (
 )
 model = build(len(CLASSES))
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-history = keras_fast.fine_tune(model, train, epochs=2, num_views=1, verbose=0)
+history = keras_fast.fine_tune(model, train, epochs=1, num_views=1, verbose=0)
 loss, accuracy = model.evaluate(valid, verbose=0)
 print(f"accuracy {accuracy:.3f}")
 
@@ -89,7 +89,10 @@ with open("classifier.json", "w") as file:
 # ## Predict
 #
 # A program needs no more than these two files. `load_images` loads an image
-# exactly as in training, pixel for pixel.
+# exactly as in training, pixel for pixel. Keras's loader ignores the EXIF
+# orientation of photos, so the model may see phone pictures lying on their side.
+# With `load_images(..., upright=True)` they stand upright: use it for training
+# and prediction, or for neither.
 #
 # `image_classifier` includes its preprocessing and loads without keras_fast.
 # Models with layers of this package, such as those for text, tables, masks and

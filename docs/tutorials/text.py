@@ -133,7 +133,7 @@ model.compile(
     keras.optimizers.AdamW(weight_decay=0.01), "sparse_categorical_crossentropy"
 )
 batches = TextBatches(few, few_stars, tokenizer=tokenize, seed=0)
-keras_fast.fine_tune(model, batches, epochs=8, base_lr=8e-3, verbose=0)
+keras_fast.fine_tune(model, batches, epochs=6, base_lr=8e-3, verbose=0)
 test_batches = TextBatches(test_texts, batch_size=50, tokenizer=tokenize)
 learned = model.predict(test_batches, verbose=0)[:, 1]
 

@@ -255,8 +255,8 @@ def batches(texts, *labels):
         *labels,
         batch_size=32 if labels else 125,
         tokenizer=to_ids,
-        max_length=256,
-        round_to=256,
+        max_length=128,
+        round_to=128,
         seed=0,
     )
 
@@ -318,7 +318,7 @@ def all_scores(labelled, epochs):
 
 
 test_batches = batches(test_reviews)
-for size, epochs, draws in ((300, 20, 3), (4000, 4, 1)):
+for size, epochs, draws in ((300, 20, 2), (4000, 4, 1)):
     aucs = collections.defaultdict(list)
     for seed in range(draws):
         labelled = np.random.default_rng(seed).permutation(len(reviews))[:size]

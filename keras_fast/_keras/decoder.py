@@ -25,10 +25,16 @@ def decoded(content: bytes, channels: int) -> Any:
     """Pixels (height, width, channels) uint8, as Keras's loader decodes them.
 
     Raises:
-        ValueError: TensorFlow can't decode it; the message says why.
+        ValueError: TensorFlow can't decode it, or not its colors; the message
+            says why.
     """
     import tensorflow as tf
 
+    if _is_bmp_with_palette(content):
+        raise ValueError(
+            "a BMP with a palette, whose indices TensorFlow takes for gray; "
+            "save it as PNG"
+        )
     try:
         return tf.io.decode_image(
             content, channels=channels, expand_animations=False
@@ -37,6 +43,19 @@ def decoded(content: bytes, channels: int) -> Any:
         message = str(getattr(error, "message", "") or "out of memory")
         why = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", message).strip()
         raise ValueError(why) from error
+
+
+def _is_bmp_with_palette(content: bytes) -> bool:
+    from PIL import Image, UnidentifiedImageError
+
+    if content[:2] != b"BM":
+        return False
+    try:
+        # A palette of grays makes an image of mode "L".
+        with Image.open(io.BytesIO(content)) as image:
+            return image.mode == "P"
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        return False
 
 
 def decoding_error(content: bytes) -> str | None:

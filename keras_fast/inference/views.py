@@ -99,6 +99,7 @@ class _Side:
         return _images(self._turn, x)
 
     def inverse(self, outputs: Any) -> Any:
+        _refuse_points(self, outputs)
         return _images(self._turn_back, outputs)
 
     def _turn(self, images: Any) -> Any:
@@ -136,6 +137,7 @@ class _Corner:
         return _images(self._zoom, x)
 
     def inverse(self, outputs: Any) -> Any:
+        _refuse_points(self, outputs)
         for output in keras.tree.flatten(outputs):
             if len(output.shape) == 4:
                 raise ValueError(
@@ -158,6 +160,19 @@ class _Corner:
             parts[axis] = slice(size - kept, size) if far else slice(0, kept)
         zoomed = ops.image.resize(images[tuple(parts)], sizes)
         return ops.flip(zoomed, axis=columns) if self.mirrored else zoomed
+
+
+def _refuse_points(view: View, outputs: Any) -> None:
+    for output in keras.tree.flatten(outputs):
+        if len(output.shape) == 3 and output.shape[-1] == 2:
+            raise ValueError(
+                "`augment` must leave every point where it is: points in "
+                "turned images are not turned back. Pass views that only "
+                "change colors. If the outputs are not x and y, pass "
+                "functions: `[lambda x, view=view: view(x) for view in "
+                f"flips()]`. Received: augment={view}, an output of shape "
+                f"{tuple(output.shape)}"
+            )
 
 
 def _axes() -> tuple[int, int]:

@@ -41,6 +41,7 @@ FILES = {
     "palette.png": {"mode": "P"},
     "first.gif": {},
     "windows.bmp": {},
+    "gray.bmp": {"mode": "L"},
 }
 
 
@@ -55,7 +56,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("size", [32, (24, 50), (90, 120)])
 def test_bit_for_bit_what_keras_trains_on(folder, size, color_mode):
     if color_mode == "grayscale":  # TensorFlow decodes these to RGB alone
-        for name in ("first.gif", "ink.jpg", "windows.bmp"):
+        for name in ("first.gif", "ink.jpg", "windows.bmp", "gray.bmp"):
             (folder / "a" / name).unlink()
     data = keras.utils.image_dataset_from_directory(
         folder,
@@ -79,9 +80,12 @@ def test_what_keras_does_not_see_is_no_other_image(folder):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "how"), [("clear.png", {}), ("clear.webp", {"lossless": True})]
+)
 @pytest.mark.parametrize("color", [WHITE, (10, 200, 30)])
-def test_transparent_pixels_are_laid_on_a_color(tmp_path, color):
-    clear = save(tmp_path / "clear.png", "RGBA")
+def test_transparent_pixels_are_laid_on_a_color(tmp_path, color, name, how):
+    clear = save(tmp_path / name, "RGBA", **how)
     found = load_images([clear], (45, 60), background=color)[0]
     np.testing.assert_array_equal(found[:, :30], np.full((45, 30, 3), color))
     np.testing.assert_array_equal(found[:, 30:], PIXELS[:, 30:])
@@ -132,6 +136,29 @@ def test_bad_arguments(tmp_path, arguments, error, message):
     arguments = {"paths": [path], "size": 8} | arguments
     with pytest.raises(error, match=message):
         load_images(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "message"),
+    [
+        ("palette.bmp", "P", "with a palette"),
+        ("one_bit.bmp", "1", ""),
+        ("clear.webp", "RGBA", ""),
+    ],
+)
+def test_what_tensorflow_cannot_decode_is_refused(
+    tmp_path, name, mode, message
+):
+    path = save(tmp_path / name, mode)
+    with pytest.raises(ValueError, match=f"Received: .*{name}.*{message}"):
+        load_images([path], 8)
+
+
+def test_a_cut_image_is_refused_with_a_background_too(tmp_path):
+    path = save(tmp_path / "cut.png", "RGBA")
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"Received: .*cut\.png"):
+        load_images([path], 8, background=WHITE)
 
 
 def test_a_broken_file_is_named(tmp_path):

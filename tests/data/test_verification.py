@@ -67,6 +67,7 @@ GOOD = {
     "a png.jpg": PNG,
     "cmyk.jpg": encoded("JPEG", IMAGE.convert("CMYK")),
     "grey.jpg": encoded("JPEG", IMAGE.convert("L")),
+    "grey.bmp": encoded("BMP", IMAGE.convert("L")),
     "progressive.jpg": encoded("JPEG", progressive=True),
     "exif.jpg": rotated_by_exif(),
     "palette.png": encoded("PNG", IMAGE.convert("P")),
@@ -176,6 +177,25 @@ def test_transparent_images_are_told(tmp_path):
         "255))`. Received: ['a.png', 'b.jpg']"
     )
     assert caught[0].filename == __file__
+
+
+def test_a_bmp_whose_palette_keras_ignores(tmp_path):
+    image = IMAGE.convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+    write(tmp_path, {"palette.bmp": encoded("BMP", image)})
+    [path] = tmp_path.iterdir()
+    pixels = keras.utils.image_dataset_from_directory(
+        tmp_path, labels=None, image_size=image.size[::-1], verbose=False
+    )
+    assert next(iter(pixels)).numpy().max() < 16  # indices, no colors
+    assert "with a palette" in verify_images(tmp_path)[path]
+
+
+def test_images_that_keras_leaves_out_are_told(tmp_path):
+    files = {"a.png": PNG, "b.WEBP": encoded("WEBP"), "c.tif": b"", "d.txt": b""}
+    write(tmp_path, files)
+    with pytest.warns(UserWarning, match="2 images have .*'b.WEBP', 'c.tif'"):
+        assert verify_images(tmp_path) == {}
+    assert loaded(tmp_path) == 1
 
 
 def flipped(content, seed):

@@ -4,6 +4,8 @@ import http.client
 import io
 import json
 import threading
+import urllib.error
+import urllib.request
 import zlib
 from pathlib import Path
 
@@ -108,6 +110,7 @@ BAD = {
     "huge": (b"", {"Content-Length": str(1 << 40)}, 413, "larger than 20 MB"),
     "large": (png_that_claims(8_000), {}, 413, "more than 50 megapixels"),
     "a bomb": (png_that_claims(60_000), {}, 413, "more than 50 megapixels"),
+    "endless": (b"", {"Content-Length": "9" * 5000}, 413, "larger than 20 MB"),
     "no length": (b"", {"Content-Length": "-1"}, 411, "no Content-Length"),
 }
 
@@ -120,8 +123,32 @@ def test_bad_uploads_are_refused_and_the_server_goes_on(ask, name):
     assert ask(image())[0] == 200
 
 
-def test_a_fault_of_the_model_is_not_the_images(app, ask, monkeypatch):
-    monkeypatch.setattr(app.classify, "size", 9.5)
+def test_programs_that_send_everything_first_come_to_the_reply(app):
+    with app.Server(app.classify, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(address, bytes(25 << 20), timeout=60)
+        assert "larger than 20 MB" in refused.value.read().decode()
+        server.shutdown()
+
+
+def failing(*_, **__):
+    raise ValueError("out of order")
+
+
+def returning(outputs):
+    return lambda *_, **__: np.array([outputs])
+
+
+@pytest.mark.parametrize(
+    "predict", [failing, returning([np.nan, 0, 1]), returning([7.3, 0, 1])]
+)
+def test_a_fault_of_the_model_is_not_the_images(
+    app, ask, monkeypatch, predict
+):
+    monkeypatch.setattr(app.classify.model, "predict", predict)
     status, text = ask(image())
     assert status == 500
     assert "classifier failed" in json.loads(text)["error"]
@@ -142,6 +169,44 @@ def test_names_must_be_those_of_the_outputs(app, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(kept))
     with pytest.raises(ValueError, match="a name for each output"):
         app.Classifier(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        '{"class_names": ["red", "green", "blue"]}',
+        '{"class_names": ["red", "green", "blue"], "size": null}',
+        '{"class_names": ["red", "green", "blue"], "size": "8"}',
+        '{"class_names": 3, "size": 8}',
+        "[]",
+        "{",
+        None,
+    ],
+)
+def test_what_lies_beside_the_model_is_checked(app, tmp_path, kept):
+    reds(tmp_path / "model.keras")
+    (tmp_path / "model.json").unlink()
+    if kept is not None:
+        (tmp_path / "model.json").write_text(kept)
+    with pytest.raises(ValueError, match="Write it with `save`"):
+        app.Classifier(tmp_path / "model.keras")
+
+
+def test_size_must_be_one_that_the_model_takes(app, tmp_path):
+    reds(tmp_path / "model.keras")
+    kept = {"class_names": ["red", "green", "blue"], "size": 9}
+    (tmp_path / "model.json").write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match="8, 8, 3"):
+        app.Classifier(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_there_is_not(app, tmp_path, monkeypatch, port):
+    reds(tmp_path / "model.keras")
+    path = str(tmp_path / "model.keras")
+    monkeypatch.setattr("sys.argv", ["app.py", path, f"--port={port}"])
+    with pytest.raises(SystemExit, match=r"app\.py: .*0-65535"):
+        app.main()
 
 
 @pytest.mark.parametrize("missing", ["model", "port"])

@@ -81,6 +81,23 @@ def test_weights_survive(arguments, message):
         np.testing.assert_array_equal(weight, -np.ones_like(weight))
 
 
+@pytest.mark.parametrize("views", [flips(), corners_and_flips()])
+def test_points_would_not_be_turned_back(views):
+    inputs = keras.Input((8, 8, 1))
+    points = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
+    finder = keras.Model(inputs, keras.layers.Reshape((2, 2))(points))
+    x = np.ones((2, 8, 8, 1), "float32")
+    with pytest.raises(ValueError, match="`augment` must leave every point"):
+        predict_tta(finder, x, views)
+    # What its message says for outputs that are no points.
+    functions = [lambda x, view=view: view(x) for view in views]
+    np.testing.assert_allclose(
+        predict_tta(finder, x, functions, beta=1),
+        finder.predict(x, verbose=0),
+        rtol=1e-5,
+    )
+
+
 @pytest.mark.tensorflow_only
 def test_data_without_end_is_refused():
     import tensorflow as tf

@@ -155,10 +155,13 @@ def test_features_are_those_at_an_eighth_of_the_size():
             keras.layers.Conv2D(9, 3, strides=2, padding="same"),
         ]
     )
-    for network, channels in ((base, 16), (deeper, 16)):
-        model = point_regressor(network, 1, input_shape=(SIZE, SIZE, 3))
-        assert model.get_layer("points_bn").gamma.shape == (channels,)
+    # Eight pixels are enough, since the deeper layer is left out.
+    for network, size in ((base, SIZE), (deeper, SIZE), (deeper, 8)):
+        model = point_regressor(network, 1, input_shape=(size, size, 3))
+        assert model.get_layer("points_bn").gamma.shape == (16,)
         assert model.get_layer("points").stride == 8
+    with pytest.raises(ValueError, match="stride of the features, 8 pixels"):
+        point_regressor(deeper, 1, input_shape=(7, SIZE, 3))
     patches = keras.Sequential(
         [keras.Input((None, None, 3)), keras.layers.Conv2D(9, 16, strides=16)]
     )

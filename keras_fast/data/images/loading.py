@@ -43,12 +43,12 @@ def load_images(
     interpolates, and a model trained with one loses accuracy with the other.
     So use this function to predict, or for both training and prediction.
 
-    The formats are BMP, GIF (the first frame), JPEG, PNG and, from TensorFlow
-    2.20 on, WebP. Grayscale images become RGB, 16 bits become 8 and CMYK
-    becomes RGB, as in training. Keras ignores transparency, which often turns
-    transparent pixels black, and the EXIF orientation of photos. `background`
-    and `upright` take care of them; then load the training data with this
-    function too.
+    The formats are BMP (without a palette), GIF (the first frame), JPEG, PNG
+    and, from TensorFlow 2.20 on, WebP that is not animated. Grayscale images
+    become RGB, 16 bits become 8 and CMYK becomes RGB, as in training. Keras
+    ignores transparency, which often turns transparent pixels black, and the
+    EXIF orientation of photos. `background` and `upright` take care of them;
+    then load the training data with this function too.
 
     Args:
         paths: The files.
@@ -57,7 +57,8 @@ def load_images(
         color_mode: `"rgb"` or `"grayscale"`; for the latter TensorFlow accepts
             PNG and JPEG, but not CMYK.
         background: Color, such as (255, 255, 255) for white, to put behind
-            transparent images. None ignores transparency.
+            transparent images. None ignores transparency, and refuses WebP
+            that is transparent, as Keras does.
         upright: Whether to rotate photos by their EXIF orientation.
 
     Returns:
@@ -106,9 +107,11 @@ def _pixels(
 ) -> Any:
     try:
         content = path.read_bytes()
-        pixels = decoded(content, channels)
+        pixels = None
         if color is not None:
-            pixels = _on_background(content, pixels, channels, color)
+            pixels = _on_background(content, channels, color)
+        if pixels is None:
+            pixels = decoded(content, channels)
         return _turned(content, pixels) if upright else pixels
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -119,15 +122,19 @@ def _pixels(
 
 
 def _on_background(
-    content: bytes, pixels: Any, channels: int, color: np.ndarray
-) -> Any:
-    """The image on a background color, if it has transparency."""
+    content: bytes, channels: int, color: np.ndarray
+) -> np.ndarray | None:
+    """The image on a background color, or None if it is not transparent."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        if not image.has_transparency_data:
-            return pixels
-        rgba = np.asarray(image.convert("RGBA"), np.float32)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if not image.has_transparency_data:
+                return None
+            rgba = np.asarray(image.convert("RGBA"), np.float32)
+    # A damaged file can raise anything.
+    except Exception as error:
+        raise ValueError(str(error) or type(error).__name__) from error
     opacity = rgba[..., 3:] / 255
     laid = opacity * rgba[..., :3] + (1 - opacity) * color
     if channels == 1:  # JPEG's luma, as TensorFlow computes it

@@ -13,6 +13,8 @@ __all__ = ["verify_images"]
 
 # Extensions that `keras.utils.image_dataset_from_directory` reads.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+# Of images that it leaves out without a word.
+LEFT_OUT = (".avif", ".heic", ".jfif", ".tif", ".tiff", ".webp")
 # Formats that it can decode, whatever the file name.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 
@@ -48,6 +50,7 @@ def verify_images(
         UserWarning: Good images have transparent pixels. Keras ignores
             transparency and shows the color stored in them, often black.
             `load_images(..., background=...)` puts a color behind them.
+            Or images have an extension that Keras leaves out, such as webp.
 
     Examples:
         >>> from pathlib import Path
@@ -68,12 +71,7 @@ def verify_images(
             "`directory` must be a folder. Check the path. "
             f"Received: directory={os.fspath(directory)!r}"
         )
-    paths = sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(directory)
-        for name in names
-        if name.lower().endswith(EXTENSIONS)
-    )
+    paths = _paths(directory, EXTENSIONS)
     if not paths:
         raise ValueError(
             f"`directory` must have a file of {', '.join(EXTENSIONS)} in it. "
@@ -82,11 +80,34 @@ def verify_images(
         )
     reasons = {path: _reason(path, max_pixels) for path in paths}
     good = [path for path, reason in reasons.items() if reason is None]
-    _warn(list(filter(_is_transparent, good)), len(good))
+    _warn_of_transparent(list(filter(_is_transparent, good)), len(good))
+    _warn_of_left_out(_paths(directory, LEFT_OUT))
     return {path: reason for path, reason in reasons.items() if reason}
 
 
-def _warn(transparent: list[Path], num_good: int) -> None:
+def _paths(
+    directory: str | os.PathLike, extensions: tuple[str, ...]
+) -> list[Path]:
+    return sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(directory)
+        for name in names
+        if name.lower().endswith(extensions)
+    )
+
+
+def _warn_of_left_out(paths: list[Path]) -> None:
+    if not paths:
+        return
+    warnings.warn(
+        f"{len(paths)} images have an extension that Keras's loader leaves "
+        f"out: it reads {', '.join(EXTENSIONS)}. Save them as one of these. "
+        f"Received: {shown([path.name for path in paths])}",
+        stacklevel=3,
+    )
+
+
+def _warn_of_transparent(transparent: list[Path], num_good: int) -> None:
     if not transparent:
         return
     warnings.warn(

@@ -34,16 +34,17 @@ def encoder_of(
             "network that ends in smaller feature maps. Received: "
             f"backbone={base.name}"
         )
-    if any(size is not None and size < 2**deepest for size in shape[:2]):
-        raise ValueError(
-            "`input_shape` must be at least as large as the backbone's "
-            f"stride, {2**deepest} pixels. Pass larger images. Received: "
-            f"input_shape={shape!r}, backbone={base.name}"
-        )
     if level is not None:
         above = [each for each in features if each <= level]
         kept = max(above, default=min(features))
         features = {kept: features[kept]}
+    stride = 2 ** max(features)
+    if any(size is not None and size < stride for size in shape[:2]):
+        raise ValueError(
+            "`input_shape` must be at least as large as the stride of the "
+            f"features, {stride} pixels. Pass larger images. Received: "
+            f"input_shape={shape!r}, backbone={base.name}"
+        )
     outputs = [*features.values()]
     outputs = outputs[0] if level is not None else outputs
     encoder = keras.Model(images, outputs, name="encoder")
