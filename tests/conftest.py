@@ -23,10 +23,22 @@ if keras.backend.backend() == "tensorflow":
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
+
+    # Garbage collection that finds an iterator waits for its autotuning, for as
+    # long as it lived and up to a minute, and nothing else runs meanwhile.
+    def _untuned(dataset, begin=tf.data.Dataset.__iter__):
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return begin(dataset.with_options(options))
+
+    tf.data.Dataset.__iter__ = _untuned
+
+    def _optimize_graphs(whether):
+        options = {"disable_meta_optimizer": not whether}
+        tf.config.optimizer.set_experimental_options(options)
+
     if os.environ.get("TEST_GRAPPLER") == "0":
-        tf.config.optimizer.set_experimental_options(
-            {"disable_meta_optimizer": True}
-        )
+        _optimize_graphs(False)
 
 
 @pytest.fixture
@@ -41,6 +53,17 @@ def _own_collectives():
     # one process would take each other's. Its own tests do the same.
     if keras.backend.backend() == "tensorflow":
         tf.distribute.MirroredStrategy._collective_key_base += 1000
+
+
+@pytest.fixture(autouse=True)
+def _optimized(request):
+    marked = "optimized" in request.keywords
+    if not marked or keras.backend.backend() != "tensorflow":
+        yield
+        return
+    _optimize_graphs(True)
+    yield
+    _optimize_graphs(os.environ.get("TEST_GRAPPLER") != "0")
 
 
 @pytest.fixture(autouse=True)

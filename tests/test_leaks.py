@@ -100,6 +100,7 @@ def test_sweeps_take_no_memory(times):
 @pytest.mark.parametrize(
     "times", [3, pytest.param(20, marks=pytest.mark.stress)]
 )
+@pytest.mark.optimized
 def test_freezing_takes_no_more_memory_than_compiling(times):
     freeze_and_unfreeze()
     growth = grown(freeze_and_unfreeze, times)

@@ -176,6 +176,7 @@ np.save(sys.argv[2], weights(model))
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])
+@pytest.mark.optimized
 @pytest.mark.matrix(1)
 def test_saved_model_loads_and_trains_without_keras_fast(optimizer, tmp_path):
     model = mlp(optimizer())

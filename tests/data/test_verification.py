@@ -191,7 +191,12 @@ def test_a_bmp_whose_palette_keras_ignores(tmp_path):
 
 
 def test_images_that_keras_leaves_out_are_told(tmp_path):
-    files = {"a.png": PNG, "b.WEBP": encoded("WEBP"), "c.tif": b"", "d.txt": b""}
+    files = {
+        "a.png": PNG,
+        "b.WEBP": encoded("WEBP"),
+        "c.tif": b"",
+        "d.txt": b"",
+    }
     write(tmp_path, files)
     with pytest.warns(UserWarning, match="2 images have .*'b.WEBP', 'c.tif'"):
         assert verify_images(tmp_path) == {}

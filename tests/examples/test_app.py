@@ -145,9 +145,7 @@ def returning(outputs):
 @pytest.mark.parametrize(
     "predict", [failing, returning([np.nan, 0, 1]), returning([7.3, 0, 1])]
 )
-def test_a_fault_of_the_model_is_not_the_images(
-    app, ask, monkeypatch, predict
-):
+def test_a_fault_of_the_model_is_not_the_images(app, ask, monkeypatch, predict):
     monkeypatch.setattr(app.classify.model, "predict", predict)
     status, text = ask(image())
     assert status == 500

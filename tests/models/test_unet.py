@@ -342,7 +342,9 @@ def test_a_backbone_that_makes_nothing_smaller():
 
 
 def test_images_smaller_than_the_stride():
-    with pytest.raises(ValueError, match="stride, 4 pixels") as error:
+    with pytest.raises(
+        ValueError, match="stride of the features, 4 pixels"
+    ) as error:
         models.unet(backbone(), 2, input_shape=(3, None, 3))
     assert "input_shape=(3, None, 3), backbone=small" in str(error.value)
 

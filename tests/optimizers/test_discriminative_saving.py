@@ -83,6 +83,7 @@ def run_alone(*paths):
     )
 
 
+@pytest.mark.optimized
 @pytest.mark.matrix(2)
 def test_saved_and_loaded_it_trains_on_bit_for_bit(tmp_path):
     models = {}
