@@ -63,6 +63,8 @@ if SMALL:
 torch.backends.cuda.matmul.allow_tf32 = True
 torch.backends.cudnn.allow_tf32 = True
 torch.backends.cudnn.benchmark = True
+# Its kernels on CPUs have no LSTM in float16.
+torch.backends.mkldnn.enabled = DEVICE == "cuda"
 
 
 def pinned(array):
