@@ -35,9 +35,10 @@ FORMATS = ["BMP", "GIF", "JPEG", "PNG", "WEBP"]
 def save(model, path, class_names, size):
     """The model, and beside it what a program needs to use it."""
     path = Path(path)
-    kept = {"class_names": list(class_names), "size": size}
+    size = np.asarray(size).tolist()
+    kept = json.dumps({"class_names": [*map(str, class_names)], "size": size})
     model.save(path)
-    path.with_suffix(".json").write_text(json.dumps(kept))
+    path.with_suffix(".json").write_text(kept)
 
 
 def kept_beside(path):
@@ -46,7 +47,10 @@ def kept_beside(path):
     try:
         kept = json.loads(beside.read_text())
         size = np.broadcast_to(kept["size"], 2).astype(int, casting="safe")
-        return list(kept["class_names"]), tuple(size.tolist())
+        names = kept["class_names"]
+        if size.min() < 1 or not isinstance(names, list):
+            raise ValueError(kept)
+        return [*map(str, names)], tuple(size.tolist())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{beside} must hold `class_names` and `size`. Write it with "
@@ -103,17 +107,24 @@ def check(content):
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
+                frames = getattr(image, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise too_large from error
     except Exception as error:
-        message = f"This is not an image in one of {', '.join(FORMATS)}."
+        message = (
+            f"This is not an image in one of {', '.join(FORMATS)}, or it is "
+            "cut off."
+        )
         raise Refused(415, message) from error
-    if width * height > MOST_PIXELS:
+    # All frames are decoded, with a color a pixel instead of three.
+    if max(1, frames / 3) * width * height > MOST_PIXELS:
         raise too_large
 
 
 class Server(ThreadingHTTPServer):
     """Serves the page and `classify`, to this machine alone."""
+
+    request_queue_size = 128
 
     def __init__(self, classify, port=8000):
         super().__init__(("127.0.0.1", port), Handler)
@@ -160,7 +171,10 @@ class Handler(BaseHTTPRequestHandler):
                     return self.server.classify(path)
             except Exception as error:
                 if "must be image files" in str(error):
-                    message = "The image can't be decoded: it may be damaged."
+                    message = (
+                        "The image can't be decoded, and may be damaged: "
+                        f"{error.__cause__}."
+                    )
                     raise Refused(400, message) from error
                 traceback.print_exc()
                 message = "The classifier failed: see the server's output."

@@ -176,6 +176,8 @@ axes = inference.show_results(finder, x_test, points_test, n=4)
 #   images, move the points too: `(points + 0.5) * new / old - 0.5`.
 # - Compare with the median of all points, as above. On faces that all look into
 #   the camera it is not far off.
+# - A point that is missing gets any position and a `sample_weight` of 0. NaN
+#   would make the whole model NaN, since 0 times NaN is NaN.
 # - Train with `fine_tune`, which starts each point at its mean over the training
 #   data. With a plain `fit()` points start in the middle of the image.
 # - `AugTransforms` moves them with the images if it gets a dict of `"images"`

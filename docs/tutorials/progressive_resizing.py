@@ -79,7 +79,7 @@ def trained(sizes, epochs, rates):
 plain = trained([LARGE], [12], [4e-3])
 resized = trained([SMALL, LARGE], [12, 4], [4e-3, 2e-3])
 
-# %% alt="Validation accuracy over epochs: with large images throughout it rises steadily; with small ones it stays low until the large ones come, then rises above"
+# %% alt="Validation accuracy over epochs: with large images throughout it rises steadily; with small ones it stays low until the large ones come, then catches up"
 figure, ax = plt.subplots(figsize=(7, 3.2))
 ax.plot(range(1, 13), plain, "o-", ms=3, label=f"{LARGE} pixels")
 ax.plot(range(1, 17), resized, "s--", ms=3, label=f"{SMALL}, then {LARGE}")

@@ -30,32 +30,48 @@ def decoded(content: bytes, channels: int) -> Any:
     """
     import tensorflow as tf
 
-    if _is_bmp_with_palette(content):
-        raise ValueError(
-            "a BMP with a palette, whose indices TensorFlow takes for gray; "
-            "save it as PNG"
-        )
     try:
-        return tf.io.decode_image(
+        pixels = tf.io.decode_image(
             content, channels=channels, expand_animations=False
         )
     except (tf.errors.OpError, MemoryError) as error:
         message = str(getattr(error, "message", "") or "out of memory")
         why = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", message).strip()
-        raise ValueError(why) from error
+        raise ValueError(f"{why}{_way_out(content)}") from error
+    if content[:2] == b"BM" and _differs(content, pixels):
+        raise ValueError(
+            "a BMP in which TensorFlow sees other colors than it has, for "
+            "want of its palette or its order of channels; save it as PNG"
+        )
+    return pixels
 
 
-def _is_bmp_with_palette(content: bytes) -> bool:
-    from PIL import Image, UnidentifiedImageError
+def _differs(content: bytes, pixels: Any) -> bool:
+    from PIL import Image
 
-    if content[:2] != b"BM":
-        return False
+    mode = "RGB" if pixels.shape[-1] == 3 else "L"
+    with Image.open(io.BytesIO(content)) as image:
+        right = np.asarray(image.convert(mode))
+    return not np.array_equal(right.reshape(pixels.shape), pixels)
+
+
+def _way_out(content: bytes) -> str:
+    """What to do about an image that is not damaged."""
+    from PIL import Image
+
     try:
-        # A palette of grays makes an image of mode "L".
         with Image.open(io.BytesIO(content)) as image:
-            return image.mode == "P"
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        return False
+            image.load()
+            if image.format == "BMP":
+                return ": save it as PNG"
+            if image.format != "WEBP":
+                return ""
+            if getattr(image, "n_frames", 1) > 1:
+                return ": an animated WebP; save one image of it"
+            return ": a transparent WebP, which needs `background`"
+    # A damaged file can raise anything.
+    except Exception:
+        return ""
 
 
 def decoding_error(content: bytes) -> str | None:

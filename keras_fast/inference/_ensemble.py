@@ -9,6 +9,7 @@ from keras import ops, tree
 
 from keras_fast._keras.unwrap import scope
 from keras_fast.inference._draws import sources
+from keras_fast.inference.views import turned_back
 
 __all__ = ["REDUCTIONS", "Ensemble", "ensemble"]
 
@@ -50,7 +51,7 @@ class Ensemble(keras.Model):
             for k in range(len(batches))
         )
         augmented = [
-            view.inverse(output) if hasattr(view, "inverse") else output
+            turned_back(view, output)
             for view, output in zip(self.views, augmented, strict=True)
         ]
         return tree.map_structure(self._reduce, *augmented), plain

@@ -8,8 +8,9 @@ import keras
 from keras import ops
 
 from keras_fast._checks import at_least
+from keras_fast.data import AugTransforms
 
-__all__ = ["corners_and_flips", "dihedral", "flips"]
+__all__ = ["corners_and_flips", "dihedral", "flips", "turned_back"]
 
 View = Callable[[Any], Any]
 
@@ -162,9 +163,36 @@ class _Corner:
         return ops.flip(zoomed, axis=columns) if self.mirrored else zoomed
 
 
+def turned_back(view: Any, outputs: Any) -> Any:
+    """A view's outputs, in the places of the image that it is a view of.
+
+    Raises:
+        ValueError: The outputs have places, and it can't be done.
+    """
+    if hasattr(view, "inverse"):
+        return view.inverse(outputs)
+    if not isinstance(view, AugTransforms) or not (
+        view.flip or view.max_rotate or view.max_warp or view.max_zoom > 1
+    ):
+        return outputs
+    for output in keras.tree.flatten(outputs):
+        if len(output.shape) == 4 or _is_points(output):
+            raise ValueError(
+                "`augment` must not move what masks or points are of. Set "
+                "`flip=None, max_rotate=0, max_zoom=1, max_warp=0`; masks can "
+                "also take `keras_fast.inference.flips()`. Received: "
+                f"augment={view}, an output of shape {tuple(output.shape)}"
+            )
+    return outputs
+
+
+def _is_points(output: Any) -> bool:
+    return len(output.shape) == 3 and output.shape[-1] == 2
+
+
 def _refuse_points(view: View, outputs: Any) -> None:
     for output in keras.tree.flatten(outputs):
-        if len(output.shape) == 3 and output.shape[-1] == 2:
+        if _is_points(output):
             raise ValueError(
                 "`augment` must leave every point where it is: points in "
                 "turned images are not turned back. Pass views that only "

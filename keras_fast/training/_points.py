@@ -18,7 +18,8 @@ def start_points(head: keras.Model, given: Features) -> None:
     get there, and what the features say would be learned around a wrong point.
 
     Raises:
-        ValueError: A point is NaN or infinite, or `y` is of another shape.
+        ValueError: A point is NaN or infinite, `y` or the weights are of
+            another shape, or `y` is in pixels where the head finds shares.
     """
     *_, maps, last = [None, *head.layers]
     if not isinstance(last, SoftArgmax) or not _has_bias(maps, last):
@@ -38,6 +39,12 @@ def start_points(head: keras.Model, given: Features) -> None:
             f"y[{row}, {point}]={points[row, point].tolist()}"
         )
     mean = _mean(points, given.sample_weight)
+    if last.stride is None and np.abs(mean).max() > 2:
+        raise ValueError(
+            "`y` must be shares of the image, from -1 to 1. Scale it, or give "
+            "`point_regressor` `units='pixels'`. Received: y with a mean of "
+            f"{mean.tolist()}"
+        )
     maps.kernel.assign(np.zeros(maps.kernel.shape))
     sample = keras.tree.map_structure(lambda x: x[:1], given.x)
 
@@ -70,6 +77,13 @@ def _mean(points: np.ndarray, weights: Any) -> np.ndarray:
     if weights is None:
         return points.mean(axis=0)
     weights = np.asarray(weights, np.float32)
+    # Keras takes (n,) for weights of the points if there are n of them.
+    if (weights.ndim == 1 and points.shape[1] > 1) or weights.shape[2:] == (2,):
+        raise ValueError(
+            "`sample_weight` must be (n, num_points), a weight for each point. "
+            "Pass (n, 1) for one for each image. Received: sample_weight of "
+            f"shape {weights.shape}"
+        )
     weights = weights.reshape(weights.shape + (1,) * (3 - weights.ndim))
     # Not 0 in all, or there is no mean.
     weights = np.broadcast_to(weights, points.shape) + 1e-9

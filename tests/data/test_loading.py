@@ -1,5 +1,8 @@
 """Images from files, against what Keras trains on and against Pillow."""
 
+import os
+import struct
+
 import keras
 import numpy as np
 import pytest
@@ -141,9 +144,9 @@ def test_bad_arguments(tmp_path, arguments, error, message):
 @pytest.mark.parametrize(
     ("name", "mode", "message"),
     [
-        ("palette.bmp", "P", "with a palette"),
-        ("one_bit.bmp", "1", ""),
-        ("clear.webp", "RGBA", ""),
+        ("palette.bmp", "P", "want of its palette"),
+        ("one_bit.bmp", "1", "save it as PNG"),
+        ("clear.webp", "RGBA", "needs `background`"),
     ],
 )
 def test_what_tensorflow_cannot_decode_is_refused(
@@ -152,6 +155,47 @@ def test_what_tensorflow_cannot_decode_is_refused(
     path = save(tmp_path / name, mode)
     with pytest.raises(ValueError, match=f"Received: .*{name}.*{message}"):
         load_images([path], 8)
+
+
+def bmp_with_masks(*masks):
+    """One pixel of red 1, green 2 and blue 3, its bytes in that order."""
+    header = struct.pack("<IiiHHIIiiII", 108, 1, 1, 1, 32, 3, 4, 0, 0, 0, 0)
+    header += struct.pack("<4I", *masks) + bytes(52)
+    begin = 14 + len(header)
+    file = struct.pack("<2sIHHI", b"BM", begin + 4, 0, 0, begin)
+    return file + header + bytes([1, 2, 3, 255])
+
+
+def test_a_bmp_with_its_channels_in_another_order_is_refused(tmp_path):
+    path = tmp_path / "rgba.bmp"
+    path.write_bytes(bmp_with_masks(0xFF, 0xFF00, 0xFF0000, 0xFF000000))
+    with pytest.raises(ValueError, match=r"rgba\.bmp.*sees other colors"):
+        load_images([path], 1)
+    path.write_bytes(bmp_with_masks(0xFF0000, 0xFF00, 0xFF, 0xFF000000))
+    np.testing.assert_array_equal(load_images([path], 1).ravel(), [3, 2, 1])
+
+
+def test_16_bits_with_a_transparent_gray(tmp_path):
+    gray = np.full((4, 4), 100 * 257, np.uint16)
+    gray[0] = 30 * 257
+    path = tmp_path / "gray.png"
+    Image.fromarray(gray).save(path, transparency=30 * 257)
+    found = load_images([path], 4, background=(255, 0, 0))[0]
+    np.testing.assert_array_equal(found[0], [(255, 0, 0)] * 4)
+    np.testing.assert_array_equal(found[1:], np.full((3, 4, 3), 100))
+
+
+@pytest.mark.parametrize("exif", [b"garbage!!", b"II*\0"])
+def test_a_damaged_exif_does_not_turn_the_image(tmp_path, exif):
+    path = save(tmp_path / "rgb.png", exif=b"Exif\0\0" + exif)
+    found = load_images([path], (45, 60), upright=True)
+    np.testing.assert_array_equal(found[0], PIXELS)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe\.png.*is no file"):
+        load_images([tmp_path / "pipe.png"], 8)
 
 
 def test_a_cut_image_is_refused_with_a_background_too(tmp_path):

@@ -102,6 +102,21 @@ def png_that_claims(side):
     return bytes(small)
 
 
+def gif(frames):
+    first, *others = (
+        Image.new("P", (3000, 3000), i % 2) for i in range(frames)
+    )
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
+def clear_webp():
+    file = io.BytesIO()
+    Image.new("RGBA", (20, 20), (1, 2, 3, 4)).save(file, "WEBP")
+    return file.getvalue()
+
+
 BAD = {
     "nothing": (b"", {}, 400, "No image arrived"),
     "text": (b"a letter", {}, 415, "not an image in one of BMP, GIF"),
@@ -109,6 +124,8 @@ BAD = {
     "half an image": (noise((64, 64))[:2000], {}, 400, "damaged"),
     "huge": (b"", {"Content-Length": str(1 << 40)}, 413, "larger than 20 MB"),
     "large": (png_that_claims(8_000), {}, 413, "more than 50 megapixels"),
+    "many frames": (gif(40), {}, 413, "more than 50 megapixels"),
+    "transparent": (clear_webp(), {}, 400, "a transparent WebP"),
     "a bomb": (png_that_claims(60_000), {}, 413, "more than 50 megapixels"),
     "endless": (b"", {"Content-Length": "9" * 5000}, 413, "larger than 20 MB"),
     "no length": (b"", {"Content-Length": "-1"}, 411, "no Content-Length"),
@@ -161,6 +178,15 @@ def test_model_is_kept_with_its_names(app, tmp_path):
     assert found[0][0] == "blue"
 
 
+def test_names_and_size_may_be_numpys(app, tmp_path):
+    reds(tmp_path / "model.keras")
+    model = app.keras.models.load_model(tmp_path / "model.keras")
+    names, size = np.array(["a", "b", "c"]), np.array([8, 8])
+    app.save(model, tmp_path / "other.keras", names, size)
+    found = app.Classifier(tmp_path / "other.keras")
+    assert (found.class_names, found.size) == (["a", "b", "c"], (8, 8))
+
+
 def test_names_must_be_those_of_the_outputs(app, tmp_path):
     reds(tmp_path / "model.keras")
     kept = {"class_names": ["red"], "size": 8}
@@ -176,6 +202,8 @@ def test_names_must_be_those_of_the_outputs(app, tmp_path):
         '{"class_names": ["red", "green", "blue"], "size": null}',
         '{"class_names": ["red", "green", "blue"], "size": "8"}',
         '{"class_names": 3, "size": 8}',
+        '{"class_names": "abc", "size": 8}',
+        '{"class_names": ["red", "green", "blue"], "size": 0}',
         "[]",
         "{",
         None,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_fast import predict_tta
+from keras_fast.data import AugTransforms
 from keras_fast.inference import corners_and_flips, dihedral, flips
 
 X = np.ones((4, 6, 8, 1), "float32")
@@ -96,6 +97,22 @@ def test_points_would_not_be_turned_back(views):
         finder.predict(x, verbose=0),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("last", ["points", "masks"])
+def test_augmentation_must_not_move_what_outputs_are_of(last):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Conv2D(2, 1)(inputs)
+    if last == "points":
+        outputs = keras.layers.Reshape((64, 2))(outputs)
+    finder = keras.Model(inputs, outputs)
+    x = np.full((2, 8, 8, 1), 99, "float32")
+    with pytest.raises(ValueError, match="`augment` must not move what"):
+        predict_tta(finder, x, AugTransforms(max_lighting=0))
+    still = {"flip": None, "max_rotate": 0, "max_zoom": 1, "max_warp": 0}
+    light = AugTransforms(**still, max_lighting=0.2, seed=0)
+    found = predict_tta(finder, x, light, seed=0)
+    assert found.shape == (2, *finder.output_shape[1:])
 
 
 @pytest.mark.tensorflow_only

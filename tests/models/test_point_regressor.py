@@ -146,6 +146,33 @@ def test_points_that_a_loss_would_broadcast_are_refused(shape):
         keras_fast.fine_tune(model, images, np.ones(shape), epochs=1, verbose=0)
 
 
+@pytest.mark.parametrize("shape", [(8,), (8, 2, 2)])
+def test_weights_that_keras_could_take_for_others_are_refused(shape):
+    images, points = spots(8)
+    points = np.repeat(points, 2, axis=1)
+    model = point_regressor(backbone(), 2, input_shape=(SIZE, SIZE, 3))
+    model.compile("adam", "mae")
+    with pytest.raises(ValueError, match=r"Pass \(n, 1\) for one for each"):
+        keras_fast.fine_tune(
+            model,
+            images,
+            points,
+            sample_weight=np.ones(shape),
+            epochs=1,
+            verbose=0,
+        )
+
+
+def test_pixels_are_refused_where_shares_are_found():
+    images, points = spots(8)
+    model = point_regressor(
+        backbone(), 1, input_shape=(SIZE, SIZE, 3), units="relative"
+    )
+    model.compile("adam", "mae")
+    with pytest.raises(ValueError, match="`y` must be shares of the image"):
+        keras_fast.fine_tune(model, images, points, epochs=1, verbose=0)
+
+
 def test_features_are_those_at_an_eighth_of_the_size():
     base = backbone()
     deeper = keras.Sequential(

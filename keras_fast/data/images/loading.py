@@ -106,6 +106,8 @@ def _pixels(
     path: Path, channels: int, color: np.ndarray | None, upright: bool
 ) -> Any:
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("is no file")  # reading a pipe would never end
         content = path.read_bytes()
         pixels = None
         if color is not None:
@@ -131,7 +133,7 @@ def _on_background(
         with Image.open(io.BytesIO(content)) as image:
             if not image.has_transparency_data:
                 return None
-            rgba = np.asarray(image.convert("RGBA"), np.float32)
+            rgba = _rgba(image)
     # A damaged file can raise anything.
     except Exception as error:
         raise ValueError(str(error) or type(error).__name__) from error
@@ -142,11 +144,24 @@ def _on_background(
     return laid
 
 
+def _rgba(image: Any) -> np.ndarray:
+    if not image.mode.startswith("I"):
+        return np.asarray(image.convert("RGBA"), np.float32)
+    # 16 bits, which Pillow would clip to 8, and one gray that is transparent.
+    gray = np.asarray(image)
+    opacity = np.where(gray == image.info["transparency"], 0, 255)
+    return np.stack([*[gray >> 8] * 3, opacity], axis=-1).astype("float32")
+
+
 def _turned(content: bytes, pixels: Any) -> Any:
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        orientation = image.getexif().get(ORIENTATION, 1)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            orientation = image.getexif().get(ORIENTATION, 1)
+    # A damaged EXIF can raise anything; it doesn't turn the image.
+    except Exception:
+        orientation = 1
     mirrored, quarters = ORIENTATIONS.get(orientation, (False, 0))
     pixels = np.asarray(pixels)
     pixels = pixels[:, ::-1] if mirrored else pixels
