@@ -111,10 +111,8 @@ def check(content):
     except Image.DecompressionBombError as error:
         raise too_large from error
     except Exception as error:
-        message = (
-            f"This is not an image in one of {', '.join(FORMATS)}, or it is "
-            "cut off."
-        )
+        formats = ", ".join(FORMATS)
+        message = f"This is not an image in one of {formats}, or it is cut off."
         raise Refused(415, message) from error
     # All frames are decoded, with a color a pixel instead of three.
     if max(1, frames / 3) * width * height > MOST_PIXELS:
@@ -171,10 +169,7 @@ class Handler(BaseHTTPRequestHandler):
                     return self.server.classify(path)
             except Exception as error:
                 if "must be image files" in str(error):
-                    message = (
-                        "The image can't be decoded, and may be damaged: "
-                        f"{error.__cause__}."
-                    )
+                    message = f"The image can't be decoded: {error.__cause__}."
                     raise Refused(400, message) from error
                 traceback.print_exc()
                 message = "The classifier failed: see the server's output."
@@ -215,9 +210,8 @@ PAGE = """\
   [hidden] { display: none !important; }
   img { display: block; max-width: 100%; max-height: 16rem; margin: 1rem auto; }
   meter { width: 100%; height: 1.2rem; }
-  ol { list-style: none; padding: 0; }
+  ol { list-style: none; padding: 0; }  li span { float: right; }
   li { overflow-wrap: anywhere; }
-  li span { float: right; }
 </style>
 <h1>What is it?</h1>
 <label>Drop an image here, or click to choose one
@@ -292,7 +286,6 @@ def main():
     given = parser.parse_args()
     try:
         running = Server(Classifier(given.model), given.port)
-    # No such file, a port in use, and a port that there is not.
     except (OSError, ValueError, OverflowError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     with running:

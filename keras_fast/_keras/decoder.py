@@ -25,8 +25,8 @@ def decoded(content: bytes, channels: int) -> Any:
     """Pixels (height, width, channels) uint8, as Keras's loader decodes them.
 
     Raises:
-        ValueError: TensorFlow can't decode it, or not its colors; the message
-            says why.
+        ValueError: TensorFlow can't decode it, or gets its colors wrong; the
+            message says why.
     """
     import tensorflow as tf
 
@@ -40,8 +40,8 @@ def decoded(content: bytes, channels: int) -> Any:
         raise ValueError(f"{why}{_way_out(content)}") from error
     if content[:2] == b"BM" and _differs(content, pixels):
         raise ValueError(
-            "a BMP in which TensorFlow sees other colors than it has, for "
-            "want of its palette or its order of channels; save it as PNG"
+            "a BMP whose colors TensorFlow gets wrong: it ignores the palette "
+            "and the order of the channels; save it as PNG"
         )
     return pixels
 

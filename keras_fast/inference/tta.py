@@ -53,8 +53,9 @@ def predict_tta(
             `corners_and_flips()`, or your own callables. A view takes the
             model's input, and keeps its shape. If it has a method `inverse`,
             that is applied to the model's outputs, so that masks are turned
-            back before they are averaged. Views without one, such as layers of
-            Keras, must not move what masks or points are of.
+            back before they are averaged. If outputs are masks or points,
+            views without that method, such as Keras's layers, must not move
+            pixels.
         num_augmented: Number of random views. A list has its own number.
         beta: Share of the plain prediction. `None` returns both.
         reduce: `"mean"`, `"gmean"` (geometric, for probabilities) or `"max"`.
@@ -75,8 +76,8 @@ def predict_tta(
     Raises:
         ValueError: An argument is out of range, the model is not built,
             there is no data or it never ends, views cannot be averaged, a view
-            of this package moves what masks or points are of and they can't be
-            turned back, or with `seed` a view draws from Keras's global
+            of this package moves pixels and the outputs, masks or points, can't
+            be turned back, or with `seed` a view draws from Keras's global
             generator.
 
     Examples:

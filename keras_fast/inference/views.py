@@ -178,9 +178,10 @@ def turned_back(view: Any, outputs: Any) -> Any:
     for output in keras.tree.flatten(outputs):
         if len(output.shape) == 4 or _is_points(output):
             raise ValueError(
-                "`augment` must not move what masks or points are of. Set "
-                "`flip=None, max_rotate=0, max_zoom=1, max_warp=0`; masks can "
-                "also take `keras_fast.inference.flips()`. Received: "
+                "`augment` must not move pixels if outputs are masks or "
+                "points. Set `flip=None, max_rotate=0, max_zoom=1, "
+                "max_warp=0`. For masks, `keras_fast.inference.flips()` works "
+                "too. Received: "
                 f"augment={view}, an output of shape {tuple(output.shape)}"
             )
     return outputs

@@ -144,7 +144,7 @@ def test_bad_arguments(tmp_path, arguments, error, message):
 @pytest.mark.parametrize(
     ("name", "mode", "message"),
     [
-        ("palette.bmp", "P", "want of its palette"),
+        ("palette.bmp", "P", "ignores the palette"),
         ("one_bit.bmp", "1", "save it as PNG"),
         ("clear.webp", "RGBA", "needs `background`"),
     ],
@@ -169,7 +169,7 @@ def bmp_with_masks(*masks):
 def test_a_bmp_with_its_channels_in_another_order_is_refused(tmp_path):
     path = tmp_path / "rgba.bmp"
     path.write_bytes(bmp_with_masks(0xFF, 0xFF00, 0xFF0000, 0xFF000000))
-    with pytest.raises(ValueError, match=r"rgba\.bmp.*sees other colors"):
+    with pytest.raises(ValueError, match=r"rgba\.bmp.*gets wrong"):
         load_images([path], 1)
     path.write_bytes(bmp_with_masks(0xFF0000, 0xFF00, 0xFF, 0xFF000000))
     np.testing.assert_array_equal(load_images([path], 1).ravel(), [3, 2, 1])

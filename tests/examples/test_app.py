@@ -121,7 +121,7 @@ BAD = {
     "nothing": (b"", {}, 400, "No image arrived"),
     "text": (b"a letter", {}, 415, "not an image in one of BMP, GIF"),
     "another kind": (image("TIFF"), {}, 415, "not an image in one of"),
-    "half an image": (noise((64, 64))[:2000], {}, 400, "damaged"),
+    "half an image": (noise((64, 64))[:2000], {}, 400, "can't be decoded"),
     "huge": (b"", {"Content-Length": str(1 << 40)}, 413, "larger than 20 MB"),
     "large": (png_that_claims(8_000), {}, 413, "more than 50 megapixels"),
     "many frames": (gif(40), {}, 413, "more than 50 megapixels"),

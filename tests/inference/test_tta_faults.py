@@ -107,7 +107,7 @@ def test_augmentation_must_not_move_what_outputs_are_of(last):
         outputs = keras.layers.Reshape((64, 2))(outputs)
     finder = keras.Model(inputs, outputs)
     x = np.full((2, 8, 8, 1), 99, "float32")
-    with pytest.raises(ValueError, match="`augment` must not move what"):
+    with pytest.raises(ValueError, match="`augment` must not move pixels"):
         predict_tta(finder, x, AugTransforms(max_lighting=0))
     still = {"flip": None, "max_rotate": 0, "max_zoom": 1, "max_warp": 0}
     light = AugTransforms(**still, max_lighting=0.2, seed=0)

@@ -64,7 +64,7 @@ def test_dropped_image_is_named(look, views, page, files):
 
 
 BAD = {
-    "half.png": "damaged",
+    "half.png": "can't be decoded",
     "empty.png": "No image arrived",
     "letter.txt": "not an image",
     "film.png": "larger than 20 MB",

@@ -57,8 +57,8 @@ def load_images(
         color_mode: `"rgb"` or `"grayscale"`; for the latter TensorFlow accepts
             PNG and JPEG, but not CMYK.
         background: Color, such as (255, 255, 255) for white, to put behind
-            transparent images. None ignores transparency, and refuses WebP
-            that is transparent, as Keras does.
+            transparent images. None ignores transparency; transparent WebP
+            images are refused then, as by Keras.
         upright: Whether to rotate photos by their EXIF orientation.
 
     Returns:
