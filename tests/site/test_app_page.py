@@ -9,9 +9,10 @@ from conftest import LOOKS
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-DROP = """([name, bytes]) => {
+DROP = """([bytes, ...names]) => {
     const data = new DataTransfer();
-    data.items.add(new File([new Uint8Array(bytes)], name));
+    for (const name of names)
+        data.items.add(new File([new Uint8Array(bytes)], name));
     document.querySelector('label').dispatchEvent(new DragEvent('drop',
         { dataTransfer: data, bubbles: true, cancelable: true }));
 }"""
@@ -51,7 +52,7 @@ def test_dropped_image_is_named(look, views, page, files):
     tab = views[look]
     tab.goto(page)
     content = list((files / "white.png").read_bytes())
-    tab.evaluate(DROP, ["white.png", content])
+    tab.evaluate(DROP, [content, "white.png"])
     tab.locator("li").nth(1).wait_for(timeout=10_000)
     rows = tab.locator("li").all_inner_texts()
     # Names are text, whatever is in them.
@@ -61,6 +62,15 @@ def test_dropped_image_is_named(look, views, page, files):
     assert tab.evaluate("document.images[0].naturalWidth") == 40
     inside = "document.documentElement.scrollWidth <= innerWidth"
     assert tab.evaluate(inside)
+
+
+def test_several_at_once_are_refused(views, page, files):
+    tab = views["desktop light"]
+    tab.goto(page)
+    content = list((files / "white.png").read_bytes())
+    tab.evaluate(DROP, [content, "one.png", "two.png"])
+    tab.get_by_text("one image at a time").wait_for(timeout=10_000)
+    assert not tab.locator("img").is_visible()
 
 
 BAD = {
