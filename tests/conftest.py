@@ -24,8 +24,8 @@ if keras.backend.backend() == "tensorflow":
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
 
-    # Garbage collection that finds an iterator waits for its autotuning, for as
-    # long as it lived and up to a minute, and nothing else runs meanwhile.
+    # With autotuning, garbage collection of an iterator can wait for a minute
+    # for its threads, and nothing else runs meanwhile.
     def _untuned(dataset, begin=tf.data.Dataset.__iter__):
         options = tf.data.Options()
         options.autotune.enabled = False
