@@ -40,7 +40,6 @@ __all__ = [
     "shown",
     "table",
     "verdict",
-    "versions",
 ]
 
 if keras.backend.backend() == "tensorflow":

@@ -68,7 +68,7 @@ def _way_out(content: bytes) -> str:
                 return ""
             if getattr(image, "n_frames", 1) > 1:
                 return ": an animated WebP; save one image of it"
-            return ": a transparent WebP, which needs `background`"
+            return ": a transparent WebP; pass `background` to `load_images`"
     # A damaged file can raise anything.
     except Exception:
         return ""

@@ -195,12 +195,11 @@ def _refuse_points(view: View, outputs: Any) -> None:
     for output in keras.tree.flatten(outputs):
         if _is_points(output):
             raise ValueError(
-                "`augment` must leave every point where it is: points in "
-                "turned images are not turned back. Pass views that only "
-                "change colors. If the outputs are not x and y, pass "
-                "functions: `[lambda x, view=view: view(x) for view in "
-                f"flips()]`. Received: augment={view}, an output of shape "
-                f"{tuple(output.shape)}"
+                "`augment` must not move pixels if outputs are points: they "
+                "can't be turned back. Pass views that only change colors. If "
+                "the outputs are not x and y, pass functions: `[lambda x, "
+                "view=view: view(x) for view in flips()]`. Received: "
+                f"augment={view}, an output of shape {tuple(output.shape)}"
             )
 
 

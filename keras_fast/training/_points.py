@@ -77,7 +77,7 @@ def _mean(points: np.ndarray, weights: Any) -> np.ndarray:
     if weights is None:
         return points.mean(axis=0)
     weights = np.asarray(weights, np.float32)
-    # Keras takes (n,) for weights of the points if there are n of them.
+    # Keras reads (n,) as weights of points if a batch has as many images.
     if (weights.ndim == 1 and points.shape[1] > 1) or weights.shape[2:] == (2,):
         raise ValueError(
             "`sample_weight` must be (n, num_points), a weight for each point. "

@@ -146,7 +146,7 @@ def test_bad_arguments(tmp_path, arguments, error, message):
     [
         ("palette.bmp", "P", "ignores the palette"),
         ("one_bit.bmp", "1", "save it as PNG"),
-        ("clear.webp", "RGBA", "needs `background`"),
+        ("clear.webp", "RGBA", "pass `background`"),
     ],
 )
 def test_what_tensorflow_cannot_decode_is_refused(

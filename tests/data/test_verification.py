@@ -190,7 +190,7 @@ def test_a_bmp_whose_palette_keras_ignores(tmp_path):
     assert "ignores the palette" in verify_images(tmp_path)[path]
 
 
-def test_images_that_keras_leaves_out_are_told(tmp_path):
+def test_images_that_keras_ignores_are_listed(tmp_path):
     files = {
         "a.png": PNG,
         "b.WEBP": encoded("WEBP"),

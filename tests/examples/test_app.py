@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -149,6 +150,16 @@ def test_programs_that_send_everything_first_come_to_the_reply(app):
             urllib.request.urlopen(address, bytes(25 << 20), timeout=60)
         assert "larger than 20 MB" in refused.value.read().decode()
         server.shutdown()
+
+
+def test_many_can_wait_for_their_turn(app):
+    with app.Server(None, port=0) as server:  # which accepts none yet
+        waiting = [
+            socket.create_connection(server.server_address, timeout=5)
+            for _ in range(60)
+        ]
+        for each in waiting:
+            each.close()
 
 
 def failing(*_, **__):

@@ -88,7 +88,7 @@ def test_points_would_not_be_turned_back(views):
     points = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
     finder = keras.Model(inputs, keras.layers.Reshape((2, 2))(points))
     x = np.ones((2, 8, 8, 1), "float32")
-    with pytest.raises(ValueError, match="`augment` must leave every point"):
+    with pytest.raises(ValueError, match="they can't be turned back"):
         predict_tta(finder, x, views)
     # What its message says for outputs that are no points.
     functions = [lambda x, view=view: view(x) for view in views]

@@ -13,8 +13,8 @@ __all__ = ["verify_images"]
 
 # Extensions that `keras.utils.image_dataset_from_directory` reads.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-# Of images that it leaves out without a word.
-LEFT_OUT = (".avif", ".heic", ".jfif", ".tif", ".tiff", ".webp")
+# Of images that it ignores silently.
+IGNORED = (".avif", ".heic", ".jfif", ".tif", ".tiff", ".webp")
 # Formats that it can decode, whatever the file name.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 
@@ -50,7 +50,7 @@ def verify_images(
         UserWarning: Good images have transparent pixels. Keras ignores
             transparency and shows the color stored in them, often black.
             `load_images(..., background=...)` puts a color behind them.
-            Or images have an extension that Keras leaves out, such as webp.
+            Or images have an extension that Keras ignores, such as webp.
 
     Examples:
         >>> from pathlib import Path
@@ -81,7 +81,7 @@ def verify_images(
     reasons = {path: _reason(path, max_pixels) for path in paths}
     good = [path for path, reason in reasons.items() if reason is None]
     _warn_of_transparent(list(filter(_is_transparent, good)), len(good))
-    _warn_of_left_out(_paths(directory, LEFT_OUT))
+    _warn_of_ignored(_paths(directory, IGNORED))
     return {path: reason for path, reason in reasons.items() if reason}
 
 
@@ -96,13 +96,13 @@ def _paths(
     )
 
 
-def _warn_of_left_out(paths: list[Path]) -> None:
+def _warn_of_ignored(paths: list[Path]) -> None:
     if not paths:
         return
     warnings.warn(
-        f"{len(paths)} images have an extension that Keras's loader leaves "
-        f"out: it reads {', '.join(EXTENSIONS)}. Save them as one of these. "
-        f"Received: {shown([path.name for path in paths])}",
+        f"{len(paths)} images have an extension that Keras's loader "
+        f"ignores: it reads {', '.join(EXTENSIONS)}. Save them as one of "
+        f"these. Received: {shown([path.name for path in paths])}",
         stacklevel=3,
     )
 

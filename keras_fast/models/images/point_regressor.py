@@ -46,8 +46,8 @@ def point_regressor(
 
     Compile the model with `loss="mae"`, or with Keras's `Huber`. Points that
     are missing get a `sample_weight` of 0, (n, num_points), as
-    `keras_fast.data.AugTransforms` returns it. Give a weight for each image
-    the shape (n, 1): Keras can take (n,) for weights of points.
+    `keras_fast.data.AugTransforms` returns it. Weights for images need
+    the shape (n, 1): Keras may read (n,) as weights for points.
 
     Args:
         backbone: As in `image_classifier`.
