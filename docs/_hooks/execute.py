@@ -1,20 +1,20 @@
-"""What does a tutorial print and draw? It is run, and nothing is forgiven."""
+"""Which tutorials have to run again? Two at a time, each in its own process."""
 
 import hashlib
 import logging
+import multiprocessing
 import os
 import platform
-import re
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
-import jupytext
 import nbformat
 from mkdocs.exceptions import PluginError
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-from traitlets.config import Config
+
+import tutorial
 
 HERE = Path(__file__).parent
 # What a tutorial's results depend on, besides itself.
@@ -23,10 +23,11 @@ SOURCES = (
     "examples/**/*",
     "constraints.txt",
     "docs/_hooks/execute.py",
-    "docs/_hooks/kernel.py",
+    "docs/_hooks/imported.py",
+    "docs/_hooks/tutorial.py",
 )
-# Two notebooks run at once, on a core each. More threads would wait for each
-# other, which made one notebook four times as expensive.
+# More threads would wait for each other, which made one tutorial four times as
+# expensive.
 ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -36,13 +37,28 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-COLORS = re.compile(r"\x1b\[[0-9;]*m")
-SECONDS = 600  # for one cell; only a hanging one ever gets there
+SECONDS = 600  # for one tutorial; only a hanging one ever gets there
+# Importing TensorFlow takes longer than many a tutorial: one process does it
+# once, and each tutorial begins as a fork of that.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["imported", "tutorial"])
 log = logging.getLogger("mkdocs.hooks.scripts")
 
 
-def executed(script, root):
-    """The notebook of a script with its results, from the cache if there."""
+def executed(scripts, root):
+    """The notebooks of the scripts with their results, cached ones as well."""
+    # Two at a time: each uses a core, and memory for a model.
+    with (
+        patch.dict(os.environ, _environment(root)),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        run = [pool.submit(_executed, script, root) for script in scripts]
+    if failed := [str(x.exception()) for x in run if x.exception()]:
+        raise PluginError("\n\n".join(failed))
+    return [future.result() for future in run]
+
+
+def _executed(script, root):
     name = "-".join(script.relative_to(root).with_suffix("").parts)
     folder = root / ".cache" / "tutorials"
     cached = folder / f"{name}-{_key(script, root)}.ipynb"
@@ -59,42 +75,39 @@ def executed(script, root):
 
 def _run(script, root):
     name = script.relative_to(root)
-    notebook = jupytext.read(script, fmt="py:percent")
-    setup = nbformat.v4.new_code_cell((HERE / "kernel.py").read_text())
-    notebook.cells.insert(0, setup)
     begin = time.monotonic()
     # In a folder of its own: what it writes is gone with it.
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "examples").symlink_to(root / "examples")
-        _execute(notebook, folder, root, name)
+        notebook, problem = _in_a_process(tutorial.run, script, folder)
+    if problem:
+        raise PluginError(f"{name}: {problem}")
     log.info("%s ran in %.0f s", name, time.monotonic() - begin)
-    return _checked(notebook, name)
+    return notebook
 
 
-def _execute(notebook, folder, root, name):
-    client = NotebookClient(
-        notebook,
-        timeout=SECONDS,
-        kernel_name="python3",
-        record_timing=False,
-        # Through files: a port could be taken, or listened to.
-        config=Config(
-            KernelManager={"transport": "ipc", "ip": f"{folder}/socket"}
-        ),
-        # What C++ says at start, as that there is no GPU, is no cell's.
-        extra_arguments=["--IPKernelApp.capture_fd_output=False"],
-        resources={"metadata": {"path": folder}},
-    )
+def _in_a_process(function, *arguments):
+    """What `function` sends, or why nothing came."""
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=function, args=(*arguments, sender))
+    process.start()
+    sender.close()
     try:
-        client.execute(env=_environment(root))
-    except CellExecutionError as error:
-        shown = COLORS.sub("", str(error))
-        raise PluginError(f"{name}: {shown}") from None
+        if not receiver.poll(SECONDS):
+            return None, f"took more than {SECONDS} s"
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        return None, f"the process ended with code {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
 
 
 def _environment(root):
     """The package of this checkout, and no word of TensorFlow's own."""
-    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    paths = [str(root), str(HERE), os.environ.get("PYTHONPATH", "")]
     return {
         **ONE_THREAD,
         **os.environ,
@@ -102,31 +115,6 @@ def _environment(root):
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-
-
-def _checked(notebook, name):
-    """The notebook without the setup; what a reader shall not see stops."""
-    del notebook.cells[0]
-    notebook.metadata.kernelspec = {
-        "name": "python3",
-        "display_name": "Python 3",
-    }
-    codes = (cell for cell in notebook.cells if cell.cell_type == "code")
-    for number, cell in enumerate(codes, 1):
-        cell.execution_count = number
-        for output in cell.outputs:
-            if "execution_count" in output:
-                output.execution_count = number
-            if output.get("name") == "stderr":
-                problem = f"wrote to stderr:\n{output.text}"
-            elif "WARNING:" in output.get("text", ""):
-                problem = f"shows a warning:\n{output.text}"
-            elif {"\x1b", "\b", "\r"} & set(output.get("text", "")):
-                problem = "moves the cursor: give fit() verbose=0 or 2"
-            else:
-                continue
-            raise PluginError(f"{name}: a cell {problem}\n\n{cell.source}")
-    return notebook
 
 
 def _key(script, root):

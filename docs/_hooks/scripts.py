@@ -5,7 +5,6 @@ is built, by `execute.py`.
 """
 
 import base64
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -28,16 +27,10 @@ def on_files(files, config):
     for file in scripts:
         if files.get_file_from_path(f"{file.src_uri[:-3]}.md"):
             raise PluginError(f"{file.src_uri} has a page of its name already")
-    # Two at a time: each uses a core, and memory for a model.
-    with ThreadPoolExecutor(2) as pool:
-        run = [
-            pool.submit(executed, Path(file.abs_src_path), root)
-            for file in scripts
-        ]
-    if failed := [str(x.exception()) for x in run if x.exception()]:
-        raise PluginError("\n\n".join(failed))
-    for file, future in zip(scripts, run, strict=True):
-        for name, content in _page(file.src_uri, future.result()).items():
+    paths = [Path(file.abs_src_path) for file in scripts]
+    notebooks = executed(paths, root)
+    for file, notebook in zip(scripts, notebooks, strict=True):
+        for name, content in _page(file.src_uri, notebook).items():
             files.append(File.generated(config, name, content=content))
     return files
 
@@ -110,7 +103,7 @@ def _drawn(cell, script):
 
 
 def _width(kind, content):
-    """A PNG has 1.5 dots a pixel, as `kernel.py` draws it."""
+    """A PNG has 1.5 dots a pixel, as `tutorial.py` draws it."""
     if kind != "image/png":
         return ""
     dots = int.from_bytes(content[16:20])
