@@ -16,7 +16,8 @@ CORE ?= tests/test_*.py tests/_files tests/_keras tests/callbacks tests/finder \
 CALLBACKS := lr_finder one_cycle own_steps param_scheduler recorder \
 	resumable_checkpoint sgdr snapshot_ensemble used_rates weight_averaging
 OLDEST ?= tests/test_public_api.py tests/test_precision.py \
-	tests/_keras/test_batches.py tests/_keras/test_gradients.py \
+	tests/_keras/test_batches.py tests/_keras/test_first_trace.py \
+	tests/_keras/test_gradients.py \
 	tests/_keras/test_held.py tests/_keras/test_rebind.py \
 	$(CALLBACKS:%=tests/callbacks/test_%.py) tests/optimizers \
 	tests/training/test_fine_tune.py tests/training/test_lr_find.py \

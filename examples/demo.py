@@ -89,8 +89,6 @@ def from_scratch(x, y):
     keras_fast.unfreeze(model)
     optimizer = keras.optimizers.AdamW(weight_decay=0.01)
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    # Keras would trace the step twice: once to build this, once to use it.
-    optimizer.build(model.trainable_variables)
     cycle = callbacks.OneCycle(rate)
     model.fit(augmented, epochs=epochs, callbacks=[cycle], verbose=0)
     right = model.predict(x, verbose=0).argmax(axis=-1) == y

@@ -148,8 +148,6 @@ for name, rates in ways.items():
     adam = keras.optimizers.Adam(3e-4)
     optimizer = DiscriminativeOptimizer(adam, multipliers)
     model.compile(optimizer, loss="sparse_categorical_crossentropy")
-    # Otherwise Keras traces the step twice: to build this, then to use it.
-    optimizer.build(model.trainable_variables)
     model.fit(train, epochs=2, callbacks=[OneCycle(3e-4)], verbose=0)
     rows.append((name, *measure()))
 

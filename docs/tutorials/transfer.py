@@ -88,8 +88,6 @@ def compile_model(model, multipliers=None):
     if multipliers is not None:
         optimizer = DiscriminativeOptimizer(optimizer, multipliers)
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    # Otherwise Keras traces the step twice: to build this, then to use it.
-    optimizer.build(model.trainable_variables)
 
 
 base = models.efficientnet_lite0(include_top=False)

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
+from keras_fast._keras.first_trace import built_outside
 from keras_fast._keras.fit import is_within_a_fit
 from keras_fast._keras.unwrap import stateless
 
@@ -88,6 +89,7 @@ class TrainStep:
 
     def run(self, *args: Any) -> Any:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(built_outside(self._model))
             for follower in self.followers:
                 stack.enter_context(follower.during())
             if stateless():
