@@ -133,11 +133,11 @@ for name, model in connected.items():
 # the network itself.
 
 # %% alt="Contours and a surface of the loss around the plain network"
-plain = inference.loss_landscape(networks["lsuv_init"], x[:256], y[:256])
+plain = inference.loss_landscape(networks["lsuv_init"], x[:128], y[:128])
 axes = plain.plot()
 
 # %% alt="Contours and a surface of the loss around the network with residual connections"
-residual = inference.loss_landscape(connected["residual"], x[:256], y[:256])
+residual = inference.loss_landscape(connected["residual"], x[:128], y[:128])
 axes = residual.plot()
 
 # %%

@@ -119,7 +119,7 @@ def train(model, loss, epochs, rate):
 
 
 model = build()
-by_pixels = train(model, "mse", epochs=16, rate=4e-3)
+by_pixels = train(model, "mse", epochs=12, rate=4e-3)
 judge("squared error", by_pixels)
 
 # %% [markdown]
@@ -144,7 +144,7 @@ network = keras.Sequential(
     ]
 )
 sees = FeatureLoss(network, style=1.0)
-by_features = train(model, sees, epochs=4, rate=2e-3)
+by_features = train(model, sees, epochs=3, rate=2e-3)
 judge("then features and style", by_features)
 
 # %% alt="Rows of four images: the small input, the squared error's output, the feature loss's output, and the original"

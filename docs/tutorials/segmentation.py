@@ -118,8 +118,8 @@ def colors(images):
     return np.concatenate(seen, axis=-1).reshape(-1, 27)
 
 
-some = np.random.default_rng(0).permutation(y.size)[:30_000]
-forest = RandomForestClassifier(50, min_samples_leaf=5, n_jobs=1)
+some = np.random.default_rng(0).permutation(y.size)[:10_000]
+forest = RandomForestClassifier(30, min_samples_leaf=5, n_jobs=1)
 forest.fit(colors(x)[some], y.ravel()[some])
 score(
     "forest of colors", forest.predict(colors(x_valid)).reshape(y_valid.shape)
@@ -169,7 +169,7 @@ train = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0)
 train = train.batch(16).map(move).prefetch(2)
 
 # %% alt="The finder's curve for the decoder"
-found = keras_fast.lr_find(model, train, num_steps=60)
+found = keras_fast.lr_find(model, train, num_steps=40)
 ax = found.plot()
 
 # %%
