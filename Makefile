@@ -129,7 +129,7 @@ site: .venv/.stamp-docs
 
 # Opens every page in Chromium.
 site-test: chromium site .venv/.stamp-site-test
-	$(BIN)/python -m pytest --confcutdir tests/site tests/site $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --confcutdir tests/site tests/site $(ARGS)
 
 chromium:
 	@command -v chromium >/dev/null || { $(APT_GET) update && \

@@ -1,4 +1,7 @@
-"""Imports what most tutorials import, for the process that they are forks of."""
+"""Imports for the process that all tutorials are forks of.
+
+Only what does not change while `mkdocs serve` runs: not this package.
+"""
 
 import sys
 from contextlib import redirect_stderr
@@ -17,11 +20,9 @@ class _Later:
 
 
 with redirect_stderr(_Later()):
+    import keras  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
     import tensorflow
-
-    import keras_fast
-    import keras_fast.callbacks  # noqa: F401
 
 
 # With autotuning, garbage collection of an iterator can wait for a minute for

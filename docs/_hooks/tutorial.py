@@ -12,7 +12,7 @@ import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib import pyplot as plt
-from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from PIL import Image
 from traitlets.config import Config
 
@@ -44,7 +44,7 @@ def _shell():
     )
     text = shell.display_formatter.formatters["text/plain"]
     # Axes and grids of them are what plots return, not a result to read.
-    text.for_type(Artist, lambda *_: None)
+    text.for_type(Axes, lambda *_: None)
     text.for_type(np.ndarray, _text_of_array)
     mpl.use("agg")
     mpl.rcParams["savefig.bbox"] = "tight"

@@ -56,8 +56,8 @@ def _outside(build: Callable[..., None]) -> Callable[..., None]:
         arguments["experimental_enable_variable_lifting"] = False
         return create(**arguments)
 
-    def build_outside(*args: Any) -> None:
+    def build_outside(*args: Any, **kwargs: Any) -> None:
         with tf.init_scope(), tf.variable_creator_scope(ordinary):
-            build(*args)
+            build(*args, **kwargs)
 
     return build_outside
