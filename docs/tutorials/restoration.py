@@ -119,7 +119,7 @@ def train(model, loss, epochs, rate):
 
 
 model = build()
-by_pixels = train(model, "mse", epochs=12, rate=4e-3)
+by_pixels = train(model, "mse", epochs=16, rate=4e-3)
 judge("squared error", by_pixels)
 
 # %% [markdown]

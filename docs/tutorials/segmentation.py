@@ -118,8 +118,8 @@ def colors(images):
     return np.concatenate(seen, axis=-1).reshape(-1, 27)
 
 
-some = np.random.default_rng(0).permutation(y.size)[:10_000]
-forest = RandomForestClassifier(30, min_samples_leaf=5, n_jobs=1)
+some = np.random.default_rng(0).permutation(y.size)[:30_000]
+forest = RandomForestClassifier(50, min_samples_leaf=5, n_jobs=1)
 forest.fit(colors(x)[some], y.ravel()[some])
 score(
     "forest of colors", forest.predict(colors(x_valid)).reshape(y_valid.shape)

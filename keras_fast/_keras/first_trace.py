@@ -36,13 +36,10 @@ def built_outside(model: keras.Model) -> Iterator[None]:
 
 
 def _unbuilt(model: keras.Model) -> list[Any]:
-    """What TensorFlow would trace twice for; replicas build on their own."""
-    if (
-        keras.backend.backend() != "tensorflow"
-        or model._distribute_strategy is not None
-        or any(
-            isinstance(o, LossScaleOptimizer) for o in chain(model.optimizer)
-        )
+    """What TensorFlow would trace twice for; with replicas, it is built."""
+    optimizers = chain(model.optimizer)
+    if keras.backend.backend() != "tensorflow" or any(
+        isinstance(optimizer, LossScaleOptimizer) for optimizer in optimizers
     ):
         return []
     parts: list[Any] = [model.optimizer, model._compile_metrics]
